@@ -1,0 +1,30 @@
+// The only place where bytes are decompressed or compressed. Inflate is bounded: output grows in steps, each charged
+// to a ByteCredit before it is allocated, and stops at the limit, whatever the input claims (cases F31).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/credit.h"
+#include "base/result.h"
+
+namespace weft::base {
+
+enum class Compression { kNone, kGzip, kDeflate, kZstd };
+
+// "gzip", "deflate" (and "zlib"), "zstd", "identity"/"" → kNone; false for anything else.
+bool CompressionFromName(std::string_view name, Compression* out);
+std::string_view CompressionName(Compression compression);
+
+enum class InflateStatus { kDone, kTooLarge, kNoCredit, kBad };
+
+// Threads: any. Owns: nothing. `charged_bytes` says how much credit was taken and must be returned by the caller, also
+// on failure (then `out` is empty). Concatenated gzip members and zstd frames are accepted; trailing garbage is kBad.
+InflateStatus Inflate(Compression compression, ByteView in, uint64_t limit_bytes, ByteCredit* credit, ByteBuffer* out,
+                      uint64_t* charged_bytes);
+
+// Appends the compressed form of `in` to `out`. Levels: gzip 1, zstd 1.
+Status Deflate(Compression compression, ByteView in, ByteBuffer* out);
+
+}  // namespace weft::base

@@ -1,0 +1,33 @@
+# room(NAME [DEPS room...] [LIBS target...])
+#
+# One folder of agent/ becomes one library `weft_<name>` (slashes become underscores). Its include root in the build
+# tree holds nothing but a link to the folder itself, so an include of a room that is not in DEPS (or below one) does
+# not compile. DEPS are rooms of a lower level, or a sibling plug-in that this one is allowed to see. LIBS are
+# third-party targets; they stay private to the room's own sources.
+function(room NAME)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  string(REPLACE "/" "_" id ${NAME})
+  set(target weft_${id})
+  set(root ${CMAKE_BINARY_DIR}/roots/${id})
+  get_filename_component(parent ${root}/${NAME} DIRECTORY)
+  file(MAKE_DIRECTORY ${parent})
+  if(NOT EXISTS ${root}/${NAME})
+    file(CREATE_LINK ${CMAKE_SOURCE_DIR}/agent/${NAME} ${root}/${NAME} SYMBOLIC)
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/agent/${NAME}/*.cc)
+  set(scope PUBLIC)
+  if(sources)
+    add_library(${target} STATIC ${sources})
+  else()
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${target} ${scope} ${root})
+  foreach(dep IN LISTS ARG_DEPS)
+    string(REPLACE "/" "_" dep_id ${dep})
+    target_link_libraries(${target} ${scope} weft_${dep_id})
+  endforeach()
+  if(sources)
+    target_link_libraries(${target} PRIVATE ${ARG_LIBS} Threads::Threads)
+  endif()
+endfunction()
