@@ -1,5 +1,5 @@
-// Views of bytes, one growable buffer that never zero-fills, and a reader that checks every length against what is
-// left. All outside bytes pass through these types.
+// Views of bytes, one growable buffer that never zero-fills, and a reader that checks every length
+// against what is left. All outside bytes pass through these types.
 #pragma once
 
 #include <algorithm>
@@ -18,16 +18,23 @@ namespace weft::base {
 
 using ByteView = std::span<const uint8_t>;
 
-inline ByteView AsBytes(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
-inline std::string_view AsText(ByteView b) { return {reinterpret_cast<const char*>(b.data()), b.size()}; }
+inline ByteView AsBytes(std::string_view s) {
+  return {reinterpret_cast<const uint8_t*>(s.data()), s.size()};
+}
+inline std::string_view AsText(ByteView b) {
+  return {reinterpret_cast<const char*>(b.data()), b.size()};
+}
 
-// Growable bytes without zero-filling. Move-only. One owner; share it as SharedBytes once it is complete.
+// Growable bytes without zero-filling. Move-only. One owner; share it as SharedBytes once it is
+// complete.
 class ByteBuffer {
  public:
   ByteBuffer() = default;
   explicit ByteBuffer(size_t capacity) { Reserve(capacity); }
   ByteBuffer(ByteBuffer&& o) noexcept
-      : data_(std::exchange(o.data_, nullptr)), size_(std::exchange(o.size_, 0)), capacity_(std::exchange(o.capacity_, 0)) {}
+      : data_(std::exchange(o.data_, nullptr)),
+        size_(std::exchange(o.size_, 0)),
+        capacity_(std::exchange(o.capacity_, 0)) {}
   ByteBuffer& operator=(ByteBuffer&& o) noexcept {
     std::swap(data_, o.data_), std::swap(size_, o.size_), std::swap(capacity_, o.capacity_);
     return *this;
@@ -49,7 +56,8 @@ class ByteBuffer {
     data_ = static_cast<uint8_t*>(grown);
     capacity_ = capacity;
   }
-  // Makes room for `n` more bytes (doubling) and returns where they go; call Commit for those written.
+  // Makes room for `n` more bytes (doubling) and returns where they go; call Commit for those
+  // written.
   uint8_t* Grow(size_t n) {
     if (n > capacity_ - size_) Reserve(std::max(size_ + n, capacity_ * 2));
     return data_ + size_;
@@ -72,10 +80,12 @@ class ByteBuffer {
 
 // Immutable bytes with an atomic reference count: they may cross threads.
 using SharedBytes = std::shared_ptr<const ByteBuffer>;
-inline SharedBytes Share(ByteBuffer&& bytes) { return std::make_shared<const ByteBuffer>(std::move(bytes)); }
+inline SharedBytes Share(ByteBuffer&& bytes) {
+  return std::make_shared<const ByteBuffer>(std::move(bytes));
+}
 
-// Bytes to send, as pieces that are never copied together: what Gather composes and a socket writes with writev.
-// Owns: through `owners`, everything that `pieces` point into.
+// Bytes to send, as pieces that are never copied together: what Gather composes and a socket writes
+// with writev. Owns: through `owners`, everything that `pieces` point into.
 struct Gathered {
   std::vector<ByteView> pieces;
   std::vector<std::shared_ptr<const void>> owners;
@@ -94,7 +104,8 @@ struct Gathered {
   }
 };
 
-// Reads from a view; after a read past the end `ok()` is false for good and every further read returns zero.
+// Reads from a view; after a read past the end `ok()` is false for good and every further read
+// returns zero.
 class ByteReader {
  public:
   explicit ByteReader(ByteView bytes) : p_(bytes.data()), end_(bytes.data() + bytes.size()) {}

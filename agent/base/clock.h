@@ -1,6 +1,6 @@
-// Time as a value that is passed in: stages ask a Clock, tests crank a FakeClock. Kernel records carry
-// CLOCK_MONOTONIC; spans carry nanoseconds since the Unix epoch; ToUnix converts with an offset that is re-sampled,
-// so that durations come from the monotonic clock alone.
+// Time as a value that is passed in: stages ask a Clock, tests crank a FakeClock. Kernel records
+// carry CLOCK_MONOTONIC; spans carry nanoseconds since the Unix epoch; ToUnix converts with an
+// offset that is re-sampled, so that durations come from the monotonic clock alone.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,9 @@ class Clock {
   // Added to a monotonic time it gives ns since the Unix epoch. Re-sampled by the implementation.
   virtual int64_t UnixOffsetNs() const = 0;
 
-  uint64_t ToUnixNs(uint64_t monotonic_ns) const { return monotonic_ns + static_cast<uint64_t>(UnixOffsetNs()); }
+  uint64_t ToUnixNs(uint64_t monotonic_ns) const {
+    return monotonic_ns + static_cast<uint64_t>(UnixOffsetNs());
+  }
   uint64_t UnixNs() const { return ToUnixNs(MonotonicNs()); }
 };
 

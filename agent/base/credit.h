@@ -1,5 +1,6 @@
-// ByteCredit: the process-wide budget of bytes that have entered and not yet left. Every byte takes credit at the rim
-// before work is done on it; the Receipt of its batch gives it back. Exact, unlike a queue's own capacity.
+// ByteCredit: the process-wide budget of bytes that have entered and not yet left. Every byte takes
+// credit at the rim before work is done on it; the Receipt of its batch gives it back. Exact,
+// unlike a queue's own capacity.
 #pragma once
 
 #include <atomic>

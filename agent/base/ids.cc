@@ -13,7 +13,8 @@ int Digit(char c) {
 }
 
 uint64_t Random() {
-  thread_local std::mt19937_64 generator{std::random_device{}() * 0x1'0000'0001ull ^ std::random_device{}()};
+  thread_local std::mt19937_64 generator{std::random_device{}() * 0x1'0000'0001ull ^
+                                         std::random_device{}()};
   return generator();
 }
 

@@ -1,4 +1,5 @@
-// Trace and span ids (W3C Trace Context: 16 and 8 bytes, all-zero is invalid), their hex form, and a generator.
+// Trace and span ids (W3C Trace Context: 16 and 8 bytes, all-zero is invalid), their hex form, and
+// a generator.
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
-// The only place where bytes are decompressed or compressed. Inflate is bounded: output grows in steps, each charged
-// to a ByteCredit before it is allocated, and stops at the limit, whatever the input claims (cases F31).
+// The only place where bytes are decompressed or compressed. Inflate is bounded: output grows in
+// steps, each charged to a ByteCredit before it is allocated, and stops at the limit, whatever the
+// input claims (cases F31).
 #pragma once
 
 #include <cstdint>
@@ -19,10 +20,11 @@ std::string_view CompressionName(Compression compression);
 
 enum class InflateStatus { kDone, kTooLarge, kNoCredit, kBad };
 
-// Threads: any. Owns: nothing. `charged_bytes` says how much credit was taken and must be returned by the caller, also
-// on failure (then `out` is empty). Concatenated gzip members and zstd frames are accepted; trailing garbage is kBad.
-InflateStatus Inflate(Compression compression, ByteView in, uint64_t limit_bytes, ByteCredit* credit, ByteBuffer* out,
-                      uint64_t* charged_bytes);
+// Threads: any. Owns: nothing. `charged_bytes` says how much credit was taken and must be returned
+// by the caller, also on failure (then `out` is empty). Concatenated gzip members and zstd frames
+// are accepted; trailing garbage is kBad.
+InflateStatus Inflate(Compression compression, ByteView in, uint64_t limit_bytes,
+                      ByteCredit* credit, ByteBuffer* out, uint64_t* charged_bytes);
 
 // Appends the compressed form of `in` to `out`. Levels: gzip 1, zstd 1.
 Status Deflate(Compression compression, ByteView in, ByteBuffer* out);

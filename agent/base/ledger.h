@@ -1,5 +1,6 @@
-// The books: every stage and edge counts what came in, what went out, what was lost (verb and reason) and what it
-// still holds, once per batch. At rest in = out + lost + held for every row; /debug/ledger prints them, tests assert it.
+// The books: every stage and edge counts what came in, what went out, what was lost (verb and
+// reason) and what it still holds, once per batch. At rest in = out + lost + held for every row;
+// /debug/ledger prints them, tests assert it.
 #pragma once
 
 #include <atomic>
@@ -25,7 +26,8 @@ class LedgerRow {
     std::atomic<uint64_t> count{0};
   };
 
-  LedgerRow(std::string stage, std::string unit) : stage_(std::move(stage)), unit_(std::move(unit)) {}
+  LedgerRow(std::string stage, std::string unit)
+      : stage_(std::move(stage)), unit_(std::move(unit)) {}
   const std::string& stage() const { return stage_; }
   const std::string& unit() const { return unit_; }
 
@@ -60,7 +62,8 @@ class LedgerRow {
 // Owns: its rows; they live as long as it. Threads: any.
 class Ledger {
  public:
-  // A new row, in order of creation (the order of the pipeline). `unit`: "spans", "records", "bytes", ….
+  // A new row, in order of creation (the order of the pipeline). `unit`: "spans", "records",
+  // "bytes", ….
   LedgerRow& Row(std::string stage, std::string unit);
   // Rows in creation order.
   std::vector<const LedgerRow*> rows() const;

@@ -1,4 +1,5 @@
-// Logging: one line per fact, to stderr. Never per span or per record; repeated conditions go through a LogLimiter.
+// Logging: one line per fact, to stderr. Never per span or per record; repeated conditions go
+// through a LogLimiter.
 #pragma once
 
 #include <spdlog/spdlog.h>

@@ -1,5 +1,6 @@
-// Self-metrics: named counters and gauges that stages bump once per batch. The console renders the registry as
-// Prometheus text. Names: weft_<room>_<noun>_<unit>_total; label values never come from user data.
+// Self-metrics: named counters and gauges that stages bump once per batch. The console renders the
+// registry as Prometheus text. Names: weft_<room>_<noun>_<unit>_total; label values never come from
+// user data.
 #pragma once
 
 #include <atomic>
@@ -27,14 +28,17 @@ class Metric {
   std::atomic<int64_t> value_{0};
 };
 
-// Owns: every metric it handed out. Threads: any; registration takes a lock, so do it at construction.
+// Owns: every metric it handed out. Threads: any; registration takes a lock, so do it at
+// construction.
 class MetricRegistry {
  public:
   // The metric of this name and labels, made on first use.
-  Metric& Get(MetricKind kind, const std::string& name, const std::string& help, const Labels& labels = {});
-  // A value computed when asked (sizes of tables, credit in use). `read` must outlive the registry's readers.
-  void Watch(MetricKind kind, const std::string& name, const std::string& help, const Labels& labels,
-             std::function<double()> read);
+  Metric& Get(MetricKind kind, const std::string& name, const std::string& help,
+              const Labels& labels = {});
+  // A value computed when asked (sizes of tables, credit in use). `read` must outlive the
+  // registry's readers.
+  void Watch(MetricKind kind, const std::string& name, const std::string& help,
+             const Labels& labels, std::function<double()> read);
 
   struct Sample {
     MetricKind kind;

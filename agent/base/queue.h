@@ -1,5 +1,6 @@
-// BoundedQueue: the hand-over between two threads. moodycamel's capacity is a floor and not a limit, so exact credit
-// counters for items and bytes stand in front of it. Order holds per producer only; nobody may rely on more.
+// BoundedQueue: the hand-over between two threads. moodycamel's capacity is a floor and not a
+// limit, so exact credit counters for items and bytes stand in front of it. Order holds per
+// producer only; nobody may rely on more.
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,8 @@ namespace weft::base {
 template <typename T>
 class BoundedQueue {
  public:
-  BoundedQueue(uint64_t max_items, uint64_t max_bytes) : max_items_(max_items), max_bytes_(max_bytes) {}
+  BoundedQueue(uint64_t max_items, uint64_t max_bytes)
+      : max_items_(max_items), max_bytes_(max_bytes) {}
 
   // False when there is no room; `item` is then untouched.
   [[nodiscard]] bool TryPush(T&& item, uint64_t bytes) {

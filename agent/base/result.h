@@ -1,5 +1,6 @@
-// Result<T>: a value or an error with a text that says what was tried. Errors gain context as they rise, once per
-// room: return Context("attach probe", status). The alias hides where the type comes from (absl today).
+// Result<T>: a value or an error with a text that says what was tried. Errors gain context as they
+// rise, once per room: return Context("attach probe", status). The alias hides where the type comes
+// from (absl today).
 #pragma once
 
 #include <string>
@@ -17,7 +18,9 @@ using Status = absl::Status;
 inline Status Ok() { return absl::OkStatus(); }
 
 // A plain failure. Callers that must distinguish causes use an enum instead.
-inline Status Error(std::string_view text) { return absl::UnknownError({text.data(), text.size()}); }
+inline Status Error(std::string_view text) {
+  return absl::UnknownError({text.data(), text.size()});
+}
 
 // Puts "what: " in front of the text of `status`.
 inline Status Context(std::string_view what, const Status& status) {

@@ -27,7 +27,8 @@ Endpoint Endpoint::V6(const uint8_t (&raw)[16], uint16_t port) {
 }
 
 bool Endpoint::IsLoopback() const {
-  static constexpr std::array<uint8_t, 16> kV6Loopback = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  static constexpr std::array<uint8_t, 16> kV6Loopback = {0, 0, 0, 0, 0, 0, 0, 0,
+                                                          0, 0, 0, 0, 0, 0, 0, 1};
   return family == 4 ? address[0] == 127 : family == 6 && address == kV6Loopback;
 }
 

@@ -1,5 +1,5 @@
-// An IP address and port. IPv4 is kept as IPv4, and v4-mapped IPv6 is turned into IPv4 at construction, so that both
-// ends of a dual-stack connection compare equal (case T16).
+// An IP address and port. IPv4 is kept as IPv4, and v4-mapped IPv6 is turned into IPv4 at
+// construction, so that both ends of a dual-stack connection compare equal (case T16).
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// What rooms of the same level ask of one another, introduced in app: who is behind a pid or a peer address, and what
-// the recent traces are.
+// What rooms of the same level ask of one another, introduced in app: who is behind a pid or a peer
+// address, and what the recent traces are.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@
 
 namespace weft::model {
 
-// Implemented by workload. Threads: the data thread. Cost: a hash hit; a few /proc reads for a process not yet known.
+// Implemented by workload. Threads: the data thread. Cost: a hash hit; a few /proc reads for a
+// process not yet known.
 class WorkloadLookup {
  public:
   virtual ~WorkloadLookup() = default;
@@ -24,12 +25,13 @@ class WorkloadLookup {
   virtual ProcessRef Find(const ProcessKey& key) = 0;
 };
 
-// Whose socket is at the other end? Implemented by sources/ebpf (what the kernel saw, in any network namespace), with
-// /proc as the second opinion. Threads: the data thread.
+// Whose socket is at the other end? Implemented by sources/ebpf (what the kernel saw, in any
+// network namespace), with /proc as the second opinion. Threads: the data thread.
 class PeerLookup {
  public:
   virtual ~PeerLookup() = default;
-  // `peer` is the client's address as the receiver's socket shows it. Null when unknown or ambiguous.
+  // `peer` is the client's address as the receiver's socket shows it. Null when unknown or
+  // ambiguous.
   virtual ProcessRef TcpPeer(const Endpoint& peer) = 0;
   virtual ProcessRef UdpPeer(const Endpoint& peer) = 0;
 };
@@ -38,10 +40,11 @@ class PeerLookup {
 class TraceQuery {
  public:
   struct Filter {
-    std::string service;       // empty = any
-    std::string operation;     // span name; empty = any
-    std::vector<std::pair<std::string, std::string>> tags;  // attribute key = value (as text), all must match one span
-    uint64_t start_min_ns = 0, start_max_ns = UINT64_MAX;   // of the trace's first span
+    std::string service;    // empty = any
+    std::string operation;  // span name; empty = any
+    std::vector<std::pair<std::string, std::string>>
+        tags;  // attribute key = value (as text), all must match one span
+    uint64_t start_min_ns = 0, start_max_ns = UINT64_MAX;  // of the trace's first span
     uint64_t duration_min_ns = 0, duration_max_ns = UINT64_MAX;
     size_t limit = 20;
   };

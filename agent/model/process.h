@@ -1,5 +1,5 @@
-// Process: who a span belongs to. Built once by `workload`, shared, immutable. Identity is (pid, start time): a pid
-// that is used again is another Process (case F46).
+// Process: who a span belongs to. Built once by `workload`, shared, immutable. Identity is (pid,
+// start time): a pid that is used again is another Process (case F46).
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 
 namespace weft::model {
 
-// Pid in the agent's pid namespace and the start time of its main thread (CLOCK_BOOTTIME ns, as task->start_boottime).
+// Pid in the agent's pid namespace and the start time of its main thread (CLOCK_BOOTTIME ns, as
+// task->start_boottime).
 struct ProcessKey {
   uint32_t pid = 0;
   uint64_t start_ns = 0;
@@ -18,7 +19,9 @@ struct ProcessKey {
 };
 
 struct ProcessKeyHash {
-  size_t operator()(const ProcessKey& k) const { return (k.pid * 0x9E3779B97F4A7C15ull) ^ k.start_ns; }
+  size_t operator()(const ProcessKey& k) const {
+    return (k.pid * 0x9E3779B97F4A7C15ull) ^ k.start_ns;
+  }
 };
 
 struct Process {

@@ -1,5 +1,6 @@
-// Receipt: the promise that belongs to a batch from a receiver. It holds the byte credit that the batch took at the rim
-// and gives it back when the last holder lets go. Slices derived from a batch share its receipt.
+// Receipt: the promise that belongs to a batch from a receiver. It holds the byte credit that the
+// batch took at the rim and gives it back when the last holder lets go. Slices derived from a batch
+// share its receipt.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,8 @@ enum class ReceiptLevel : uint8_t { kPending, kTaken, kDelivered, kFailed };
 // Threads: any.
 class Receipt {
  public:
-  Receipt(base::ByteCredit* credit, uint64_t charged_bytes) : credit_(credit), charged_bytes_(charged_bytes) {}
+  Receipt(base::ByteCredit* credit, uint64_t charged_bytes)
+      : credit_(credit), charged_bytes_(charged_bytes) {}
   Receipt(const Receipt&) = delete;
   Receipt& operator=(const Receipt&) = delete;
   ~Receipt() {

@@ -1,5 +1,6 @@
-// Segment: bytes that eBPF saw on one connection in one direction. captured < true length, a missing position,
-// sendfile and a skipped body are one case: a gap. Segments of one drain travel together as a SegmentBatch.
+// Segment: bytes that eBPF saw on one connection in one direction. captured < true length, a
+// missing position, sendfile and a skipped body are one case: a gap. Segments of one drain travel
+// together as a SegmentBatch.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,10 @@ enum class Direction : uint8_t { kSend, kReceive };  // as the owning process se
 
 // What is known of a connection; shared by all its segments, immutable, made at its first record.
 struct Connection {
-  ConnectionId id = 0;       // the socket cookie
-  uint64_t birth_ns = 0;     // monotonic; of the socket, or of its first record if it is older than weft
-  uint64_t netns = 0;        // inode of the network namespace
+  ConnectionId id = 0;  // the socket cookie
+  uint64_t birth_ns =
+      0;               // monotonic; of the socket, or of its first record if it is older than weft
+  uint64_t netns = 0;  // inode of the network namespace
   Endpoint local, remote;
   bool joined_in_middle = false;  // older than weft: position 0 is not the first byte
 };
@@ -36,13 +38,15 @@ struct Segment {
   SegmentKind kind = SegmentKind::kData;
   Direction direction = Direction::kSend;
   std::shared_ptr<const Connection> connection;
-  ProcessRef process;          // of the caller; null for kEnd and kClosed
-  uint32_t thread = 0;         // tid of the caller
-  uint64_t time_ns = 0;        // monotonic; when the call returned
-  uint64_t position = 0;       // of the first byte in the stream of this direction, 64 bit, 0 at connection birth
-  uint64_t length = 0;         // true number of bytes of the call
-  uint32_t sequence = 0;       // raw TCP sequence number of the first byte
-  base::ByteView captured;     // the first bytes of the call; size() <= length; lives in the batch's arena
+  ProcessRef process;    // of the caller; null for kEnd and kClosed
+  uint32_t thread = 0;   // tid of the caller
+  uint64_t time_ns = 0;  // monotonic; when the call returned
+  uint64_t position =
+      0;  // of the first byte in the stream of this direction, 64 bit, 0 at connection birth
+  uint64_t length = 0;    // true number of bytes of the call
+  uint32_t sequence = 0;  // raw TCP sequence number of the first byte
+  base::ByteView
+      captured;  // the first bytes of the call; size() <= length; lives in the batch's arena
 };
 
 // Owns: the captured bytes. In order of time_ns.

@@ -1,5 +1,6 @@
-// Source and Sink: two of the three interfaces of the pipeline (the third is Parser). A stage is a Sink<In> that was
-// given a Sink<Out>& at construction; a queue is a Sink that hands over to another thread.
+// Source and Sink: two of the three interfaces of the pipeline (the third is Parser). A stage is a
+// Sink<In> that was given a Sink<Out>& at construction; a queue is a Sink that hands over to
+// another thread.
 #pragma once
 
 #include <chrono>
@@ -14,7 +15,8 @@ enum class PushResult {
   kBusy,   // no room now; the caller still owns the batch, unchanged
 };
 
-// B is SegmentBatch, SpanBatch or OtlpBatch. Never throws; never blocks longer than its edge's policy says.
+// B is SegmentBatch, SpanBatch or OtlpBatch. Never throws; never blocks longer than its edge's
+// policy says.
 template <typename B>
 class Sink {
  public:
@@ -22,8 +24,8 @@ class Sink {
   [[nodiscard]] virtual PushResult Push(B&& batch) = 0;
 };
 
-// Owns a transport. Order: Start? Stop*. Stop without Start and Stop twice are safe; after Stop returns the source will
-// not call its sink again.
+// Owns a transport. Order: Start? Stop*. Stop without Start and Stop twice are safe; after Stop
+// returns the source will not call its sink again.
 class Source {
  public:
   virtual ~Source() = default;

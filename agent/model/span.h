@@ -1,8 +1,9 @@
-// Span: what weft itself says about an Exchange (one HTTP request with its response, seen from one side). It never
-// leaves `merge`, which encodes it as OTLP or folds it into the SDK's span.
+// Span: what weft itself says about an Exchange (one HTTP request with its response, seen from one
+// side). It never leaves `merge`, which encodes it as OTLP or folds it into the SDK's span.
 //
-// One Exchange arrives twice: kOpened when its request head is parsed (so that it can be found from then on), and
-// kFinished when it is over. Both carry the same exchange id; kFinished repeats everything.
+// One Exchange arrives twice: kOpened when its request head is parsed (so that it can be found from
+// then on), and kFinished when it is over. Both carry the same exchange id; kFinished repeats
+// everything.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ struct WireContext {
   std::string trace_state;
 };
 
-// Attributes of one span. Keys are string literals; text values are copied into one string: two allocations a span.
+// Attributes of one span. Keys are string literals; text values are copied into one string: two
+// allocations a span.
 class AttributeList {
  public:
   using Value = std::variant<std::string_view, int64_t, bool>;
@@ -38,7 +40,9 @@ class AttributeList {
     entries_.push_back({literal_key, text_.size(), value.size(), 0, Kind::kText});
     text_.append(value);
   }
-  void Add(std::string_view literal_key, int64_t value) { entries_.push_back({literal_key, 0, 0, value, Kind::kInt}); }
+  void Add(std::string_view literal_key, int64_t value) {
+    entries_.push_back({literal_key, 0, 0, value, Kind::kInt});
+  }
   void AddBool(std::string_view literal_key, bool value) {
     entries_.push_back({literal_key, 0, 0, value, Kind::kBool});
   }
@@ -72,27 +76,28 @@ struct Span {
   Role role = Role::kServer;
   uint64_t exchange_id = 0;  // unique for the life of the agent
   ProcessRef process;
-  uint32_t thread = 0;       // that read (server) or wrote (client) the request head
+  uint32_t thread = 0;  // that read (server) or wrote (client) the request head
   std::optional<WireContext> context;
 
   // Kernel times, ns since the Unix epoch; 0 = not seen (yet).
   uint64_t request_first_ns = 0, request_last_ns = 0, response_first_ns = 0, response_last_ns = 0;
   uint64_t request_bytes = 0, response_bytes = 0;  // on the wire, heads included
 
-  // Both kernel ends of one connection carry equal values here (loopback: the network namespace too).
-  Endpoint client;                // the side that sends requests
-  Endpoint server;                // as this side sees it
+  // Both kernel ends of one connection carry equal values here (loopback: the network namespace
+  // too).
+  Endpoint client;  // the side that sends requests
+  Endpoint server;  // as this side sees it
   uint64_t netns = 0;
   uint32_t request_sequence = 0;  // raw TCP sequence number of the request's first byte
 
-  std::string method;  // as on the wire
-  std::string target;  // path without query, as on the wire
-  uint16_t status_code = 0;       // 0 = no response seen
+  std::string method;        // as on the wire
+  std::string target;        // path without query, as on the wire
+  uint16_t status_code = 0;  // 0 = no response seen
 
   // kFinished only.
   std::string name;
   bool is_error = false;
-  AttributeList attributes;       // semantic conventions, without weft.*
+  AttributeList attributes;  // semantic conventions, without weft.*
 };
 
 struct SpanBatch {

@@ -1,0 +1,176 @@
+#include "app/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "app/config.h"
+#include "app/features.h"
+#include "app/pipeline.h"
+#include "app/settings.h"
+#include "app/version.h"
+#include "base/log.h"
+#include "net/http_client.h"
+
+namespace weft::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct ConfigFlags {
+  std::string file;
+  std::vector<std::string> sets;
+};
+
+void AddConfigFlags(CLI::App* command, ConfigFlags* flags) {
+  command->add_option("-c,--config", flags->file,
+                      "YAML file; every key has a default (docs/config.md)");
+  command->add_option("--set", flags->sets, "one setting: key=value, after the file")
+      ->allow_extra_args(false);
+}
+
+// False after printing every mistake.
+bool Load(const ConfigFlags& flags, Config* config) {
+  if (!flags.file.empty()) config->LoadFile(flags.file);
+  for (const auto& assignment : flags.sets) config->Set(assignment);
+  if (config->mistakes().empty()) return true;
+  std::fprintf(stderr, "weft: the configuration has %zu mistake%s; nothing was started\n%s",
+               config->mistakes().size(), config->mistakes().size() == 1 ? "" : "s",
+               config->MistakesText().c_str());
+  return false;
+}
+
+int Run(const ConfigFlags& flags, const std::string& log_level) {
+  Settings settings;
+  Config config(Describe(settings));
+  if (!Load(flags, &config)) return 2;
+  base::InitLog(spdlog::level::from_str(log_level));
+  // Blocked before any thread exists, so that only the waiter below receives them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  Pipeline pipeline(settings);
+  if (base::Status started = pipeline.Start(); !started.ok()) {
+    std::fprintf(stderr, "weft: %s\n", std::string(started.message()).c_str());
+    return 1;
+  }
+  std::fputs(pipeline.StatusBlock().c_str(), stdout);
+  std::fflush(stdout);
+  std::thread waiter([&signals, &pipeline] {
+    int signal = 0;
+    while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) {
+    }
+    pipeline.Shutdown();
+    // A second signal does not wait for the drain.
+    if (signal != 0 && sigwait(&signals, &signal) == 0 && !pipeline.finished()) std::_Exit(130);
+  });
+  pipeline.Run();
+  pthread_kill(waiter.native_handle(), SIGTERM);
+  waiter.join();
+  std::fputs(pipeline.Totals().c_str(), stdout);
+  return 0;
+}
+
+int Doctor(const ConfigFlags& flags, bool json) {
+  Settings settings;
+  Config config(Describe(settings));
+  if (!Load(flags, &config)) return 2;
+  auto reply = net::HttpGet(settings.console.admin_endpoint,
+                            json ? "/debug/status" : "/debug/status?format=text", 2s);
+  if (reply.ok() && reply->status == 200) {
+    if (!json)
+      std::printf("weft is running (asked %s)\n\n", settings.console.admin_endpoint.c_str());
+    std::fputs(reply->body.c_str(), stdout);
+    return 0;
+  }
+  std::vector<Feature> features = ProbeFeatures(settings);
+  if (json) {
+    std::fputs(FeaturesJson(features, kVersion, 0, false).c_str(), stdout);
+  } else {
+    std::printf("no weft answers at %s: this is what a start would find now\n\n%s",
+                settings.console.admin_endpoint.c_str(), FeaturesText(features).c_str());
+  }
+  return 0;
+}
+
+int Tail(const ConfigFlags& flags, bool json) {
+  Settings settings;
+  Config config(Describe(settings));
+  if (!Load(flags, &config)) return 2;
+  const std::string& endpoint = settings.console.admin_endpoint;
+  std::string cursor = "0";
+  while (true) {
+    auto reply = net::HttpGet(
+        endpoint, "/debug/tail?cursor=" + cursor + (json ? "&format=json" : "&format=text"), 5s);
+    if (!reply.ok() || reply->status != 200) {
+      std::fprintf(
+          stderr, "weft: no running weft answers at %s: %s\n", endpoint.c_str(),
+          reply.ok() ? reply->body.c_str() : std::string(reply.status().message()).c_str());
+      return 1;
+    }
+    std::fputs(reply->body.c_str(), stdout);
+    std::fflush(stdout);
+    if (auto next = reply->Header("x-weft-cursor"); !next.empty()) cursor = next;
+    std::this_thread::sleep_for(200ms);
+  }
+}
+
+int ShowConfig(const ConfigFlags& flags, bool reference) {
+  Settings settings;
+  Config config(Describe(settings));
+  if (reference) {
+    std::fputs(config.ReferenceMarkdown().c_str(), stdout);
+    return 0;
+  }
+  if (!Load(flags, &config)) return 2;
+  std::fputs(config.EffectiveYaml().c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, char** argv) {
+  CLI::App app{"weft: node agent for distributed tracing"};
+  app.set_version_flag("--version", std::string("weft ") + kVersion);
+  app.require_subcommand(1);
+  ConfigFlags flags;
+  bool json = false, reference = false;
+  std::string log_level = "info";
+
+  CLI::App* run =
+      app.add_subcommand("run", "capture, receive, merge and forward until SIGINT or SIGTERM");
+  AddConfigFlags(run, &flags);
+  run->add_option("--log-level", log_level)
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "every feature: on or off, by which means, and why");
+  AddConfigFlags(doctor, &flags);
+  doctor->add_flag("--json", json);
+  CLI::App* tail = app.add_subcommand("tail", "the spans of a running weft as they leave");
+  AddConfigFlags(tail, &flags);
+  tail->add_flag("--json", json, "one JSON object a line");
+  CLI::App* config = app.add_subcommand("config", "the effective settings, secrets masked");
+  AddConfigFlags(config, &flags);
+  config->add_flag("--reference", reference, "every key with its default, as docs/config.md");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    int code = app.exit(e);
+    return code == 0 ? 0 : 2;
+  }
+  if (run->parsed()) return Run(flags, log_level);
+  if (doctor->parsed()) return Doctor(flags, json);
+  if (tail->parsed()) return Tail(flags, json);
+  return ShowConfig(flags, reference);
+}
+
+}  // namespace weft::app

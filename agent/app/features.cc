@@ -1,0 +1,54 @@
+#include "app/features.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace weft::app {
+namespace {
+
+std::string Quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", c);
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+std::string FeaturesJson(const std::vector<Feature>& features, std::string_view version,
+                         double uptime_seconds, bool running) {
+  std::string out = "{\"version\": " + Quoted(version) +
+                    ", \"running\": " + (running ? "true" : "false") +
+                    ", \"uptime_seconds\": " + std::to_string(uptime_seconds) + ", \"features\": [";
+  for (size_t i = 0; i < features.size(); ++i) {
+    const Feature& f = features[i];
+    out += i == 0 ? "\n  " : ",\n  ";
+    out += "{\"name\": " + Quoted(f.name) + ", \"on\": " + (f.on ? "true" : "false") +
+           ", \"rung\": " + Quoted(f.how) + ", \"reason\": " + Quoted(f.reason) + "}";
+  }
+  return out + "\n]}\n";
+}
+
+std::string FeaturesText(const std::vector<Feature>& features) {
+  size_t width = 0;
+  for (const Feature& f : features) width = std::max(width, f.name.size());
+  std::string out;
+  for (const Feature& f : features) {
+    out += "  " + f.name + std::string(width - f.name.size() + 2, ' ') + (f.on ? "on   " : "off  ");
+    out += f.on ? f.how : f.reason;
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace weft::app

@@ -1,0 +1,145 @@
+#include "base/ledger.h"
+
+#include <cstdio>
+
+namespace weft::base {
+namespace {
+
+// Stages, units and reasons are literals of weft itself: escaping is for robustness, not for
+// beauty.
+void AppendQuoted(std::string_view text, std::string* out) {
+  out->push_back('"');
+  for (char c : text) {
+    if (c == '"' || c == '\\') out->push_back('\\');
+    out->push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c);
+  }
+  out->push_back('"');
+}
+
+void AppendRowJson(const LedgerRow& row, std::string* out) {
+  out->append("{\"stage\":");
+  AppendQuoted(row.stage(), out);
+  out->append(",\"unit\":");
+  AppendQuoted(row.unit(), out);
+  out->append(",\"in\":").append(std::to_string(row.in()));
+  out->append(",\"out\":").append(std::to_string(row.out()));
+  out->append(",\"held\":").append(std::to_string(row.held()));
+  out->append(",\"lost\":[");
+  bool first = true;
+  for (const LedgerRow::LostCount& lost : row.lost()) {
+    out->append(first ? "{\"verb\":" : ",{\"verb\":");
+    first = false;
+    AppendQuoted(LossName(lost.verb), out);
+    out->append(",\"reason\":");
+    AppendQuoted(lost.reason, out);
+    out->append(",\"count\":").append(std::to_string(lost.count)).append("}");
+  }
+  out->append("]}");
+}
+
+}  // namespace
+
+std::string_view LossName(Loss loss) {
+  switch (loss) {
+    case Loss::kShed:
+      return "shed";
+    case Loss::kRejected:
+      return "rejected";
+    case Loss::kEvicted:
+      return "evicted";
+  }
+  return "";
+}
+
+void LedgerRow::Lose(Loss verb, std::string_view reason, uint64_t n) {
+  if (n == 0) return;
+  std::lock_guard lock(mutex_);
+  for (Lost& lost : lost_) {
+    if (lost.verb == verb && lost.reason == reason) {
+      lost.count.fetch_add(n, std::memory_order_relaxed);
+      return;
+    }
+  }
+  Lost& lost = lost_.emplace_back();
+  lost.verb = verb;
+  lost.reason = reason;
+  lost.count.store(n, std::memory_order_relaxed);
+}
+
+std::vector<LedgerRow::LostCount> LedgerRow::lost() const {
+  std::lock_guard lock(mutex_);
+  std::vector<LostCount> out;
+  out.reserve(lost_.size());
+  for (const Lost& lost : lost_) {
+    out.push_back({lost.verb, lost.reason, lost.count.load(std::memory_order_relaxed)});
+  }
+  return out;
+}
+
+uint64_t LedgerRow::lost_total() const {
+  std::lock_guard lock(mutex_);
+  uint64_t sum = 0;
+  for (const Lost& lost : lost_) sum += lost.count.load(std::memory_order_relaxed);
+  return sum;
+}
+
+bool LedgerRow::Balanced() const {
+  return in() == out() + lost_total() + static_cast<uint64_t>(held());
+}
+
+LedgerRow& Ledger::Row(std::string stage, std::string unit) {
+  std::lock_guard lock(mutex_);
+  return rows_.emplace_back(std::move(stage), std::move(unit));
+}
+
+std::vector<const LedgerRow*> Ledger::rows() const {
+  std::lock_guard lock(mutex_);
+  std::vector<const LedgerRow*> out;
+  out.reserve(rows_.size());
+  for (const LedgerRow& row : rows_) out.push_back(&row);
+  return out;
+}
+
+bool Ledger::Balanced() const {
+  for (const LedgerRow* row : rows()) {
+    if (!row->Balanced()) return false;
+  }
+  return true;
+}
+
+std::string Ledger::Text() const {
+  std::string out;
+  char line[256];
+  std::snprintf(line, sizeof line, "%-28s %-8s %14s %14s %12s %12s\n", "stage", "unit", "in", "out",
+                "lost", "held");
+  out.append(line);
+  for (const LedgerRow* row : rows()) {
+    std::snprintf(line, sizeof line, "%-28s %-8s %14llu %14llu %12llu %12lld%s\n",
+                  row->stage().c_str(), row->unit().c_str(),
+                  static_cast<unsigned long long>(row->in()),
+                  static_cast<unsigned long long>(row->out()),
+                  static_cast<unsigned long long>(row->lost_total()),
+                  static_cast<long long>(row->held()), row->Balanced() ? "" : "  UNBALANCED");
+    out.append(line);
+    for (const LedgerRow::LostCount& lost : row->lost()) {
+      std::snprintf(line, sizeof line, "  %s %s: %llu\n", LossName(lost.verb).data(),
+                    lost.reason.c_str(), static_cast<unsigned long long>(lost.count));
+      out.append(line);
+    }
+  }
+  return out;
+}
+
+std::string Ledger::Json() const {
+  std::string out = Balanced() ? "{\"balanced\":true,\"rows\":[" : "{\"balanced\":false,\"rows\":[";
+  bool first = true;
+  for (const LedgerRow* row : rows()) {
+    if (!first) out.push_back(',');
+    first = false;
+    AppendRowJson(*row, &out);
+  }
+  out.append("]}");
+  return out;
+}
+
+}  // namespace weft::base

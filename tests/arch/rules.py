@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""The rules of docs/architecture.md that include roots cannot enforce: rules.py RULE SOURCE_DIR BUILD_DIR."""
+
+import concurrent.futures
+import pathlib
+import re
+import subprocess
+import sys
+
+# Where the headers of each third-party library may appear (docs/architecture.md, doors).
+DOORS = [
+    (r"^(bpf/(libbpf|bpf|btf)\.h|.*\.skel\.h)", ["agent/sources/ebpf", "tests/bpf"]),
+    (r"^(abi/)?weft_abi\.h|^abi/", ["agent/sources/ebpf", "tests/bpf", "tests/sources/ebpf", "bpf"]),
+    (r"^nghttp2/", ["agent/net", "agent/protocols/http2", "bench", "tests/net"]),
+    (r"^boost/|^openssl/", ["agent/net"]),
+    (r"^(grpc|grpcpp|grpc\+\+|google/protobuf)/|\.pb\.h$", ["tests", "bench", "agent/sources/sampling"]),
+    (r"^concurrentqueue/", ["agent/base/queue.h"]),
+    (r"^spdlog/", ["agent/base"]),
+    (r"^yaml-cpp/|^CLI/", ["agent/app", "bench"]),
+    (r"^(zstd|libdeflate|zlib)\.h", ["agent/base", "tests/base"]),
+    (r"^simdjson", ["agent/protocols/otlp"]),
+    (r"^prometheus/", ["agent/console"]),
+]
+# Plug-ins that may see a sibling (the same sentence as in their CMakeLists.txt).
+SIBLINGS = {("protocols/jaeger", "protocols/thrift"), ("protocols/jaeger", "protocols/otlp"),
+            ("protocols/grpc", "protocols/http2")}
+LEVEL = {"base": 0, "model": 1, "net": 1, "protocols": 2, "app": 4}
+STOPS = {".h": 250, ".cc": 800, ".bpf.c": 300}
+
+
+def sources(root, *folders):
+    listed = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard", *folders],
+                            capture_output=True, text=True, check=True).stdout.split()
+    return [pathlib.Path(root, f) for f in listed if f.endswith((".h", ".cc", ".c")) and pathlib.Path(root, f).exists()]
+
+
+def includes(path):
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+        if match:
+            yield number, match.group(1)
+
+
+def rule_siblings(root, _):
+    """A room includes only lower levels; a plug-in no sibling that is not declared."""
+    bad = []
+    for path in sources(root, "agent"):
+        parts = path.relative_to(root).parts[1:]
+        room = parts[0]
+        own = "/".join(parts[:2]) if room in ("protocols", "sources", "exporters") else room
+        for number, name in includes(path):
+            top = name.split("/")[0]
+            if not (pathlib.Path(root, "agent", name).exists()):
+                continue
+            other = "/".join(name.split("/")[:2]) if top in ("protocols", "sources", "exporters") else top
+            if other == own or LEVEL.get(top, 3) < LEVEL.get(room, 3) or (room == "net" and top == "model"):
+                continue
+            if (own, other) not in SIBLINGS:
+                bad.append(f"{path}:{number}: {own} includes {name}")
+    return bad
+
+
+def rule_doors(root, _):
+    bad = []
+    for path in sources(root, "agent", "tests", "bench"):
+        relative = str(path.relative_to(root))
+        for number, name in includes(path):
+            for pattern, doors in DOORS:
+                if re.search(pattern, name) and not any(relative.startswith(d) for d in doors):
+                    bad.append(f"{relative}:{number}: <{name}> belongs to {', '.join(doors)}")
+    return bad
+
+
+def rule_size(root, _):
+    bad = []
+    for path in sources(root, "agent", "bpf", "bench"):
+        suffix = ".bpf.c" if path.name.endswith(".bpf.c") else path.suffix
+        lines = len(path.read_text(errors="replace").splitlines())
+        if lines > STOPS.get(suffix, 800):
+            bad.append(f"{path.relative_to(root)}: {lines} lines, stop is {STOPS.get(suffix, 800)}")
+    for room in [p for p in pathlib.Path(root, "agent").rglob("*") if p.is_dir()]:
+        count = len([p for p in room.iterdir() if p.suffix in (".h", ".cc")])
+        if count > 20:
+            bad.append(f"{room.relative_to(root)}: {count} files, stop is 20")
+    return bad
+
+
+def rule_alone(root, build):
+    """Every header compiles by itself. What cannot be found by the include roots fails here too."""
+    roots = sorted(pathlib.Path(build, "roots").iterdir())
+    flags = ["-std=c++20", "-fsyntax-only", "-x", "c++", *[f"-I{r}" for r in roots], f"-I{root}/bpf",
+             f"-I{build}/bpf/include"]
+
+    def compile_one(path):
+        done = subprocess.run(["g++", *flags, "-include", str(path), "/dev/null"], capture_output=True, text=True)
+        return [] if done.returncode == 0 else [f"{path.relative_to(root)}: {done.stderr.splitlines()[0]}"]
+
+    headers = [p for p in sources(root, "agent") if p.suffix == ".h"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [line for lines in pool.map(compile_one, headers) for line in lines]
+
+
+def rule_format(root, _):
+    files = [str(p) for p in sources(root, "agent", "bpf", "tests", "bench")]
+    done = subprocess.run(["clang-format", "--dry-run", "-Werror", *files], capture_output=True, text=True)
+    return [line for line in done.stderr.splitlines() if "error:" in line]
+
+
+def rule_marks(root, _):
+    """No work left lying in the tree, no path of one machine, no skip without a reason."""
+    bad = []
+    for path in sources(root, "agent", "bpf", "tests", "bench"):
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line) or re.search(r"/(work|root)/[a-z.]", line) \
+                    or re.search(r"GTEST_SKIP\(\);", line):
+                bad.append(f"{path.relative_to(root)}:{number}: {line.strip()[:100]}")
+    return bad
+
+
+def main():
+    rule, root, build = sys.argv[1:4]
+    if not sources(root, "agent"):
+        sys.exit("no sources found: the rule would pass without looking")
+    bad = globals()[f"rule_{rule}"](root, build)
+    print("\n".join(bad) if bad else f"{rule}: holds")
+    sys.exit(1 if bad else 0)
+
+
+main()
