@@ -82,12 +82,14 @@ int Doctor(const ConfigFlags& flags, bool json) {
   Settings settings;
   Config config(Describe(settings));
   if (!Load(flags, &config)) return 2;
-  auto reply = net::HttpGet(settings.console.admin_endpoint,
-                            json ? "/debug/status" : "/debug/status?format=text", 2s);
-  if (reply.ok() && reply->status == 200) {
-    if (!json)
-      std::printf("weft is running (asked %s)\n\n", settings.console.admin_endpoint.c_str());
-    std::fputs(reply->body.c_str(), stdout);
+  auto reply = net::HttpGet(settings.console.admin_endpoint, "/debug/status", 2s);
+  if (std::vector<Feature> running;
+      reply.ok() && reply->status == 200 && FeaturesFromJson(reply->body, &running)) {
+    if (json)
+      std::fputs(reply->body.c_str(), stdout);
+    else
+      std::printf("weft is running (asked %s)\n\n%s", settings.console.admin_endpoint.c_str(),
+                  FeaturesText(running).c_str());
     return 0;
   }
   std::vector<Feature> features = ProbeFeatures(settings);

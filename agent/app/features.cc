@@ -1,5 +1,7 @@
 #include "app/features.h"
 
+#include <yaml-cpp/yaml.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -37,6 +39,18 @@ std::string FeaturesJson(const std::vector<Feature>& features, std::string_view 
            ", \"rung\": " + Quoted(f.how) + ", \"reason\": " + Quoted(f.reason) + "}";
   }
   return out + "\n]}\n";
+}
+
+bool FeaturesFromJson(const std::string& json, std::vector<Feature>* out) {
+  try {
+    // JSON is YAML.
+    for (const auto& f : YAML::Load(json)["features"])
+      out->push_back({f["name"].as<std::string>(), f["on"].as<bool>(), f["rung"].as<std::string>(),
+                      f["reason"].as<std::string>()});
+    return !out->empty();
+  } catch (const YAML::Exception&) {
+    return false;
+  }
 }
 
 std::string FeaturesText(const std::vector<Feature>& features) {

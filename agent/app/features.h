@@ -18,6 +18,8 @@ struct Feature {
 
 std::string FeaturesJson(const std::vector<Feature>& features, std::string_view version,
                          double uptime_seconds, bool running);
+// The list in what FeaturesJson wrote; false when it is something else.
+bool FeaturesFromJson(const std::string& json, std::vector<Feature>* out);
 // Aligned columns, one line a feature.
 std::string FeaturesText(const std::vector<Feature>& features);
 

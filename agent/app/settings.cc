@@ -1,0 +1,28 @@
+#include "app/settings.h"
+
+namespace weft::app {
+
+std::vector<base::ConfigBlock> Describe(Settings& s) {
+  return {
+      sources::ebpf::Describe(s.capture),
+      normalize::Describe(s.http),
+      sources::otlp::Describe(s.otlp_grpc, "otlp_grpc"),
+      sources::otlp::Describe(s.otlp_http, "otlp_http"),
+      sources::jaeger_udp::Describe(s.jaeger_udp),
+      merge::Describe(s.merge),
+      exporters::collector::Describe(s.collector),
+      exporters::file::Describe(s.file),
+      exporters::store::Describe(s.store),
+      {"exporters.none",
+       {{"enabled", &s.none.enabled, "take every span and keep none; for measurements"}}},
+      console::Describe(s.console),
+      {"limits",
+       {{"credit_bytes", &s.limits.credit_bytes,
+         "bytes that have entered and not yet left, over all receivers; beyond it they refuse",
+         1 << 20, int64_t{1} << 40},
+        {"drain_seconds", &s.limits.drain_seconds, "seconds given to the exporters when weft stops",
+         1, 600}}},
+  };
+}
+
+}  // namespace weft::app

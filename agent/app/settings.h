@@ -1,0 +1,50 @@
+// Settings: the Options of every room in one place, with their defaults, and the table that binds
+// them to keys.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/config_view.h"
+#include "console/console.h"
+#include "exporters/collector/collector.h"
+#include "exporters/file/file.h"
+#include "exporters/store/store.h"
+#include "merge/merge.h"
+#include "normalize/normalizer.h"
+#include "sources/ebpf/capture.h"
+#include "sources/jaeger_udp/jaeger_udp.h"
+#include "sources/otlp/otlp.h"
+
+namespace weft::app {
+
+struct LimitSettings {
+  int64_t credit_bytes = 128 << 20;  // bytes that have entered and not left, over all receivers
+  int64_t drain_seconds = 20;        // given to the exporters when weft is told to stop
+};
+
+struct NoneSettings {
+  bool enabled = false;
+};
+
+struct Settings {
+  Settings() { otlp_http.endpoint = "127.0.0.1:4318"; }
+
+  sources::ebpf::Options capture;
+  normalize::Options http;
+  sources::otlp::Options otlp_grpc, otlp_http;
+  sources::jaeger_udp::Options jaeger_udp;
+  merge::Options merge;
+  exporters::collector::Options collector;
+  exporters::file::Options file;
+  exporters::store::Options store;
+  NoneSettings none;
+  console::Options console;
+  LimitSettings limits;
+};
+
+// The fields point into `settings`, which must outlive the blocks.
+std::vector<base::ConfigBlock> Describe(Settings& settings);
+
+}  // namespace weft::app

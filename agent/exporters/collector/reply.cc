@@ -1,0 +1,166 @@
+#include "exporters/collector/reply.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace weft::exporters::collector {
+namespace {
+
+constexpr size_t kMaxMessage = 240;
+constexpr size_t kMaxResponseBytes = 4 << 20;  // the specification's limit of a response
+
+enum : int {
+  kOk = 0,
+  kCancelled = 1,
+  kDeadlineExceeded = 4,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kAborted = 10,
+  kOutOfRange = 11,
+  kUnavailable = 14,
+  kDataLoss = 15,
+  kUnauthenticated = 16,
+};
+
+std::string_view StatusName(int status) {
+  static constexpr std::array<std::string_view, 17> kNames = {"ok",
+                                                              "cancelled",
+                                                              "unknown",
+                                                              "invalid_argument",
+                                                              "deadline_exceeded",
+                                                              "not_found",
+                                                              "already_exists",
+                                                              "permission_denied",
+                                                              "resource_exhausted",
+                                                              "failed_precondition",
+                                                              "aborted",
+                                                              "out_of_range",
+                                                              "unimplemented",
+                                                              "internal",
+                                                              "unavailable",
+                                                              "data_loss",
+                                                              "unauthenticated"};
+  return status >= 0 && status < static_cast<int>(kNames.size()) ? kNames[status] : "unknown";
+}
+
+// The peer's text is outside input: short and printable before it reaches a log.
+std::string Printable(std::string_view text) {
+  std::string out(text.substr(0, kMaxMessage));
+  std::replace_if(
+      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return out;
+}
+
+bool SaysTooLarge(std::string_view message) {
+  std::string lower(message);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return lower.find("too large") != std::string::npos ||
+         lower.find("larger than") != std::string::npos;
+}
+
+bool ReadVarint(base::ByteReader& in, uint64_t* out) {
+  uint64_t value = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    uint8_t byte = in.U8();
+    if (!in.ok()) return false;
+    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if ((byte & 0x80) == 0) return *out = value, true;
+  }
+  return in.Fail();
+}
+
+// One field: varints in `number`, length-delimited ones in `bytes`; fixed ones are passed over.
+bool ReadField(base::ByteReader& in, uint64_t* tag, uint64_t* number, base::ByteView* bytes) {
+  if (!ReadVarint(in, tag)) return false;
+  switch (*tag & 7) {
+    case 0:
+      return ReadVarint(in, number);
+    case 1:
+      return in.Take(8), in.ok();
+    case 2:
+      if (!ReadVarint(in, number)) return false;
+      *bytes = in.Take(*number);
+      return in.ok();
+    case 5:
+      return in.Take(4), in.ok();
+    default:
+      return in.Fail();
+  }
+}
+
+constexpr uint64_t Tag(uint64_t field, uint64_t wire) { return field << 3 | wire; }
+
+}  // namespace
+
+bool ParsePartialSuccess(base::ByteView body, uint64_t* rejected_spans, std::string* message) {
+  *rejected_spans = 0;
+  message->clear();
+  base::ByteReader response(body);
+  while (response.left() > 0) {
+    uint64_t tag = 0, number = 0;
+    base::ByteView bytes;
+    if (!ReadField(response, &tag, &number, &bytes)) return false;
+    if (tag != Tag(1, 2)) continue;
+    base::ByteReader partial(bytes);
+    while (partial.left() > 0) {
+      base::ByteView text;
+      if (!ReadField(partial, &tag, &number, &text)) return false;
+      if (tag == Tag(1, 0)) *rejected_spans = static_cast<int64_t>(number) < 0 ? 0 : number;
+      if (tag == Tag(2, 2)) *message = Printable(base::AsText(text));
+    }
+  }
+  return true;
+}
+
+Outcome Judge(const CallReply& reply, bool retry_exhausted) {
+  Outcome out;
+  out.reason = StatusName(reply.status);
+  out.message = Printable(reply.message);
+  if (reply.transport_error) {
+    out.verdict = Verdict::kRetryConnection;
+    out.reason = "connection";
+    return out;
+  }
+  switch (reply.status) {
+    case kOk:
+      // An answer that cannot be read is no success, and asking again would store the spans twice.
+      if (reply.body.size() > kMaxResponseBytes ||
+          !ParsePartialSuccess(reply.body.view(), &out.rejected_spans, &out.message)) {
+        out.verdict = Verdict::kRejected;
+        out.reason = "bad_response";
+      } else {
+        out.verdict = Verdict::kDelivered;
+        out.reason = out.rejected_spans > 0 ? "partial_success" : "ok";
+      }
+      break;
+    case kCancelled:
+    case kDeadlineExceeded:
+    case kAborted:
+    case kOutOfRange:
+    case kUnavailable:
+    case kDataLoss:
+      out.verdict = Verdict::kRetry;
+      break;
+    case kResourceExhausted:
+      if (reply.retry_delay) {
+        out.verdict = Verdict::kRetry;
+      } else if (SaysTooLarge(reply.message)) {
+        out.verdict = Verdict::kTooLarge;
+        out.reason = "too_large";
+      } else {
+        out.verdict = retry_exhausted ? Verdict::kRetry : Verdict::kRejected;
+      }
+      break;
+    case kUnauthenticated:
+    case kPermissionDenied:
+      out.verdict = Verdict::kRetrySlowly;
+      break;
+    default:
+      out.verdict = Verdict::kRejected;
+  }
+  return out;
+}
+
+}  // namespace weft::exporters::collector

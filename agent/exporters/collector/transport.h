@@ -1,0 +1,44 @@
+// What the collector exporter needs from the outside: a way to make the Export call and a way to
+// wait. Both are interfaces, so that batching and retrying are tested with a scripted peer and a
+// cranked clock; grpc_transport.h has the real ones.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+
+namespace weft::exporters::collector {
+
+// The peer's answer to one call, or the lack of one.
+struct CallReply {
+  int status = 0;  // gRPC status code
+  std::string message;
+  base::ByteBuffer body;                                 // ExportTraceServiceResponse
+  std::optional<std::chrono::milliseconds> retry_delay;  // RetryInfo
+  bool transport_error = false;  // no answer: not connected, reset, connection lost
+};
+
+// Threads: the data thread; `done` is called there too, once, perhaps from within Call.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  // `encoding` is the grpc-encoding of the payload: "", "gzip" or "zstd".
+  virtual void Call(base::Gathered&& payload, std::string_view encoding,
+                    std::function<void(CallReply&&)> done) = 0;
+};
+
+// Threads: the data thread.
+class TimerQueue {
+ public:
+  using TimerId = uint64_t;  // never 0
+  virtual ~TimerQueue() = default;
+  virtual TimerId RunAfter(std::chrono::nanoseconds delay, std::function<void()> task) = 0;
+  virtual void Cancel(TimerId id) = 0;
+};
+
+}  // namespace weft::exporters::collector

@@ -1,0 +1,193 @@
+#include "exporters/file/file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "protocols/otlp/gather.h"
+#include "protocols/otlp/json_write.h"
+
+namespace weft::exporters::file {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr uint64_t kQueueItems = 1 << 20;
+constexpr uint64_t kItemOverhead = 256;
+constexpr milliseconds kWait{50};
+constexpr uint64_t kMoveCheckNs = 1'000'000'000;
+constexpr size_t kKeptLineBytes = 4 << 20;
+
+uint64_t LiveSpans(const model::OtlpBatch& batch) {
+  uint64_t live = 0;
+  for (const model::SpanRef& span : batch.spans) live += span.dropped ? 0 : 1;
+  return live;
+}
+
+uint64_t HeldBytes(const model::OtlpBatch& batch) {
+  uint64_t bytes = batch.size_bytes() + batch.extra.size() + kItemOverhead +
+                   batch.spans.capacity() * sizeof(model::SpanRef);
+  for (const std::string& append : batch.appends) bytes += append.size();
+  return bytes;
+}
+
+}  // namespace
+
+base::ConfigBlock Describe(Options& o) {
+  return {"exporters.file",
+          {{.key = "path",
+            .value = &o.path,
+            .doc = "file to append to, one OTLP/JSON request per line; empty = off"},
+           {.key = "queue_bytes",
+            .value = &o.queue_bytes,
+            .doc = "bytes; waiting to be written, beyond it spans are shed",
+            .min = 64 << 10}}};
+}
+
+File::File(Options options, Deps deps)
+    : options_(std::move(options)),
+      deps_(deps),
+      written_bytes_(deps.metrics.Get(base::MetricKind::kCounter,
+                                      "weft_exporter_file_written_bytes_total",
+                                      "bytes appended to the file")),
+      queue_bytes_(deps.metrics.Get(base::MetricKind::kGauge, "weft_exporter_file_queue_bytes",
+                                    "bytes of batches that wait for the writer")),
+      queue_(kQueueItems, static_cast<uint64_t>(options_.queue_bytes)) {}
+
+File::~File() { Stop(steady_clock::now()); }
+
+void File::Start() {
+  if (!writer_.joinable() && !stopping_) writer_ = std::thread([this] { Run(); });
+}
+
+model::PushResult File::Push(model::OtlpBatch&& batch) {
+  Work work;
+  work.spans = LiveSpans(batch);
+  work.batch = std::move(batch);
+  uint64_t spans = work.spans;
+  if (spans == 0) return model::PushResult::kTaken;
+  deps_.ledger.In(spans);
+  deps_.ledger.Held(static_cast<int64_t>(spans));
+  if (stopping_) {
+    Shed("shutdown", spans);
+  } else if (uint64_t bytes = HeldBytes(work.batch); !queue_.TryPush(std::move(work), bytes)) {
+    Shed("file_queue_full", spans);
+  }
+  return model::PushResult::kTaken;
+}
+
+void File::Stop(steady_clock::time_point deadline) {
+  deadline_ = deadline.time_since_epoch().count();
+  stopping_ = true;
+  if (writer_.joinable()) writer_.join();
+  Work work;
+  while (queue_.Pop(&work, milliseconds(0))) Shed("shutdown", work.spans);
+  Close();
+}
+
+bool File::Expired() const {
+  return stopping_ && steady_clock::now().time_since_epoch().count() >= deadline_;
+}
+
+void File::Run() {
+  while (!Expired()) {
+    Work work;
+    if (queue_.Pop(&work, stopping_ ? milliseconds(0) : kWait)) {
+      Write(work);
+    } else if (stopping_) {
+      break;
+    }
+    queue_bytes_.Set(static_cast<int64_t>(queue_.bytes()));
+  }
+}
+
+void File::Write(const Work& work) {
+  line_.clear();
+  base::Gathered request = protocols::otlp::Gather(work.batch);
+  if (request.pieces.size() == 1) {
+    protocols::otlp::AppendJson(request.pieces[0], &line_);
+  } else {
+    protocols::otlp::AppendJson(protocols::otlp::Flatten(request).view(), &line_);
+  }
+  line_.push_back('\n');
+  CloseIfMoved();
+  if (EnsureOpen() && WriteLine()) {
+    written_bytes_.Add(line_.size());
+    deps_.ledger.Out(work.spans);
+    deps_.ledger.Held(-static_cast<int64_t>(work.spans));
+  } else {
+    int error = errno;
+    if (error_log_.Allow(deps_.clock.MonotonicNs()))
+      spdlog::warn("file exporter cannot write {}: {}", options_.path, std::strerror(error));
+    Shed("write_error", work.spans);
+    Close();
+  }
+  if (line_.capacity() > kKeptLineBytes) line_ = {};
+}
+
+void File::Shed(std::string_view reason, uint64_t spans) {
+  deps_.ledger.Lose(base::Loss::kShed, reason, spans);
+  deps_.ledger.Held(-static_cast<int64_t>(spans));
+}
+
+// Non-blocking, so that a FIFO without a reader is an error and not a thread that cannot be
+// stopped.
+bool File::EnsureOpen() {
+  if (fd_ >= 0) return true;
+  fd_ = ::open(options_.path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+  return fd_ >= 0;
+}
+
+bool File::WriteLine() {
+  size_t written = 0;
+  if (WriteSome(&written)) return true;
+  int error = errno;
+  // Takes back the part of a line, unless somebody else has written behind it.
+  off_t here = ::lseek(fd_, 0, SEEK_CUR);
+  struct stat now;
+  bool cut = written == 0 || (here >= 0 && ::fstat(fd_, &now) == 0 && now.st_size == here &&
+                              ::ftruncate(fd_, here - static_cast<off_t>(written)) == 0);
+  if (!cut && ::write(fd_, "\n", 1) != 1) error = errno;
+  errno = error;
+  return false;
+}
+
+bool File::WriteSome(size_t* written) {
+  while (*written < line_.size()) {
+    ssize_t n = ::write(fd_, line_.data() + *written, line_.size() - *written);
+    if (n >= 0) {
+      *written += static_cast<size_t>(n);
+    } else if (errno == EAGAIN) {
+      pollfd wait{.fd = fd_, .events = POLLOUT, .revents = 0};
+      ::poll(&wait, 1, static_cast<int>(kWait.count()));
+      if (Expired()) return errno = EAGAIN, false;
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A file that was renamed or deleted (log rotation) is left and the path opened anew.
+void File::CloseIfMoved() {
+  uint64_t now = deps_.clock.MonotonicNs();
+  if (fd_ < 0 || now - checked_ns_ < kMoveCheckNs) return;
+  checked_ns_ = now;
+  struct stat ours, there;
+  if (::fstat(fd_, &ours) != 0 || ::stat(options_.path.c_str(), &there) != 0 ||
+      ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
+    Close();
+}
+
+void File::Close() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+}  // namespace weft::exporters::file

@@ -1,0 +1,242 @@
+#include "net/stream.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cerrno>
+
+#include "net/address.h"
+#include "net/event_loop.h"
+
+namespace weft::net {
+namespace asio = boost::asio;
+using ErrorCode = boost::system::error_code;
+using WaitType = asio::posix::stream_descriptor;
+
+namespace {
+
+constexpr size_t kMaxPieces = 256;
+constexpr int kReadsPerWake = 4;  // then the others get their turn
+constexpr std::chrono::milliseconds kLingerTime{1000};
+constexpr uint64_t kLingerBytes = 16 << 20;
+
+}  // namespace
+
+struct Stream::Descriptor {
+  Descriptor(asio::io_context& context, int fd) : io(context, fd) {}
+  asio::posix::stream_descriptor io;
+};
+
+Stream::Stream(EventLoop& loop, int fd, StreamHandler* handler)
+    : loop_(loop),
+      descriptor_(std::make_unique<Descriptor>(loop.context(), fd)),
+      handler_(handler),
+      fd_(fd) {
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+Stream::~Stream() = default;
+
+std::shared_ptr<Stream> Stream::Adopt(EventLoop& loop, int fd, StreamHandler* handler) {
+  std::shared_ptr<Stream> stream(new Stream(loop, fd, handler));
+  stream->ArmRead();
+  return stream;
+}
+
+std::shared_ptr<Stream> Stream::Connect(EventLoop& loop, const model::Endpoint& to,
+                                        StreamHandler* handler) {
+  SocketAddress address = ToSocketAddress(to);
+  int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return nullptr;
+  std::shared_ptr<Stream> stream(new Stream(loop, fd, handler));
+  stream->connecting_ = true;
+  if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
+    stream->Close();
+    return stream;
+  }
+  stream->ArmWrite();
+  return stream;
+}
+
+void Stream::ArmRead() {
+  if (read_armed_ || closed_ || ended_ || !(reading_ || lingering_)) return;
+  read_armed_ = true;
+  descriptor_->io.async_wait(WaitType::wait_read,
+                             [self = shared_from_this()](const ErrorCode& error) {
+                               self->read_armed_ = false;
+                               if (!error && !self->closed_) self->OnReadable();
+                             });
+}
+
+void Stream::ArmWrite() {
+  if (write_armed_ || closed_) return;
+  write_armed_ = true;
+  descriptor_->io.async_wait(WaitType::wait_write,
+                             [self = shared_from_this()](const ErrorCode& error) {
+                               self->write_armed_ = false;
+                               if (!error && !self->closed_) self->OnWritable();
+                             });
+}
+
+void Stream::OnReadable() {
+  std::span<uint8_t> buffer = loop_.receive_buffer();
+  for (int i = 0; i < kReadsPerWake && !closed_ && (reading_ || lingering_); ++i) {
+    ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) Close();
+      break;
+    }
+    if (n == 0) {
+      ended_ = true;
+      if (closing_ || handler_ == nullptr) {
+        if (unsent_ == 0) Close();
+      } else {
+        handler_->OnEnd();
+      }
+      break;
+    }
+    if (closing_) {
+      discarded_ += static_cast<uint64_t>(n);
+      if (discarded_ > kLingerBytes) Close();
+    } else if (handler_ != nullptr) {
+      handler_->OnBytes({buffer.data(), static_cast<size_t>(n)});
+    }
+    if (static_cast<size_t>(n) < buffer.size()) break;
+  }
+  ArmRead();
+}
+
+void Stream::OnWritable() {
+  if (connecting_) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) return Close();
+    connecting_ = false;
+    ArmRead();
+    if (handler_ != nullptr) handler_->OnConnected();
+    return;
+  }
+  Flush();
+  if (!closed_ && unsent_ == 0 && handler_ != nullptr && !closing_) handler_->OnDrained();
+}
+
+void Stream::Append(base::ByteView bytes) {
+  if (bytes.empty() || closed_ || closing_) return;
+  bool extend = first_piece_ < pieces_.size() && pieces_.back().data == nullptr;
+  if (extend) {
+    pieces_.back().size += bytes.size();
+  } else {
+    pieces_.push_back({nullptr, copies_.size(), bytes.size()});
+  }
+  copies_.Append(bytes);
+  unsent_ += bytes.size();
+}
+
+void Stream::AppendBorrowed(std::span<const base::ByteView> pieces,
+                            const std::shared_ptr<const void>& owner) {
+  if (closed_ || closing_) return;
+  for (base::ByteView piece : pieces) {
+    if (piece.empty()) continue;
+    pieces_.push_back({piece.data(), 0, piece.size()});
+    unsent_ += piece.size();
+  }
+  if (owners_.empty() || owners_.back() != owner) owners_.push_back(owner);
+}
+
+// False when the kernel takes no more for now, or the stream is closed.
+bool Stream::SendSome() {
+  std::array<iovec, kMaxPieces> parts;
+  size_t count = 0;
+  for (size_t i = first_piece_; i < pieces_.size() && count < kMaxPieces; ++i, ++count) {
+    const Piece& piece = pieces_[i];
+    const uint8_t* data = piece.data != nullptr ? piece.data : copies_.data() + piece.offset;
+    parts[count] = {const_cast<uint8_t*>(data), piece.size};
+  }
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = count;
+  ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno == EINTR) return true;
+    if (errno == EAGAIN) {
+      ArmWrite();
+    } else {
+      Close();
+    }
+    return false;
+  }
+  auto left = static_cast<size_t>(sent);
+  unsent_ -= left;
+  while (left > 0) {
+    Piece& piece = pieces_[first_piece_];
+    size_t taken = std::min(left, piece.size);
+    if (piece.data != nullptr) {
+      piece.data += taken;
+    } else {
+      piece.offset += taken;
+    }
+    piece.size -= taken;
+    left -= taken;
+    if (piece.size == 0) ++first_piece_;
+  }
+  return true;
+}
+
+void Stream::Flush() {
+  if (closed_ || connecting_) return;
+  while (unsent_ > 0) {
+    if (!SendSome()) return;
+  }
+  pieces_.clear();
+  first_piece_ = 0;
+  copies_.clear();
+  owners_.clear();
+  if (copies_.capacity() > 2 * kHighWater) copies_ = base::ByteBuffer();
+  if (closing_ && !lingering_) StartLinger();
+}
+
+void Stream::SetReading(bool reading) {
+  reading_ = reading;
+  if (reading) ArmRead();
+}
+
+void Stream::Close() {
+  if (closed_) return;
+  closed_ = true;
+  unsent_ = 0;
+  ErrorCode ignored;
+  descriptor_->io.close(ignored);
+  loop_.Post([self = shared_from_this()] {
+    self->pieces_.clear();
+    self->owners_.clear();
+    if (StreamHandler* handler = std::exchange(self->handler_, nullptr)) handler->OnClosed();
+  });
+}
+
+void Stream::CloseAfterFlush() {
+  if (closed_ || closing_) return;
+  Flush();
+  closing_ = true;
+  if (!closed_ && unsent_ == 0) StartLinger();
+}
+
+void Stream::StartLinger() {
+  lingering_ = true;
+  shutdown(fd_, SHUT_WR);
+  if (ended_) return Close();
+  loop_.RunAfter(kLingerTime, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->Close();
+  });
+  ArmRead();
+}
+
+}  // namespace weft::net

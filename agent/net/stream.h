@@ -1,0 +1,95 @@
+// Stream: one TCP connection on an EventLoop, for both servers and clients. It reads into the
+// loop's shared buffer and gathers output from copied and borrowed pieces into as few writes as
+// possible. Internal to this room.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "model/endpoint.h"
+
+namespace weft::net {
+
+class EventLoop;
+
+// Callbacks of a Stream. None is called after Detach.
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+  virtual void OnConnected() {}
+  // The view lives until the return. May close or detach the stream, but not destroy the handler.
+  virtual void OnBytes(base::ByteView bytes) = 0;
+  // The peer will send no more; output may still go.
+  virtual void OnEnd() = 0;
+  // Output that had been stuck has all gone to the kernel.
+  virtual void OnDrained() = 0;
+  // Last call, never from inside another call into the stream: the handler may be destroyed here.
+  virtual void OnClosed() = 0;
+};
+
+// Threads: the loop's. Owns: the fd. Cost: a read or write allocates nothing in steady state.
+// Order: (Adopt | Connect) (Append* Flush)* (Close | CloseAfterFlush)?; output of one Flush is one
+// write if it fits.
+class Stream : public std::enable_shared_from_this<Stream> {
+ public:
+  // Producers should stop appending beyond this and go on in OnDrained.
+  static constexpr size_t kHighWater = 512 << 10;
+
+  // A connected non-blocking socket, whose ownership passes.
+  static std::shared_ptr<Stream> Adopt(EventLoop& loop, int fd, StreamHandler* handler);
+  // Starts connecting; OnConnected or OnClosed follows.
+  static std::shared_ptr<Stream> Connect(EventLoop& loop, const model::Endpoint& to,
+                                         StreamHandler* handler);
+  ~Stream();
+
+  // Copies.
+  void Append(base::ByteView bytes);
+  void Append(std::string_view text) { Append(base::AsBytes(text)); }
+  // Keeps views; `owner` is kept until they have left.
+  void AppendBorrowed(std::span<const base::ByteView> pieces,
+                      const std::shared_ptr<const void>& owner);
+  void Flush();
+  size_t unsent() const { return unsent_; }
+
+  void SetReading(bool reading);
+  bool closed() const { return closed_; }
+  // No callbacks from now on; what was flushed still leaves.
+  void Detach() { handler_ = nullptr; }
+  void Close();
+  // Sends what is there, then FIN, then discards input for a moment, so that the peer gets to read
+  // our last words instead of a reset.
+  void CloseAfterFlush();
+
+ private:
+  struct Descriptor;
+  struct Piece {
+    const uint8_t* data;  // null: in copies_ at `offset`
+    size_t offset, size;
+  };
+
+  Stream(EventLoop& loop, int fd, StreamHandler* handler);
+  void ArmRead();
+  void ArmWrite();
+  void OnReadable();
+  void OnWritable();
+  bool SendSome();
+  void StartLinger();
+
+  EventLoop& loop_;
+  std::unique_ptr<Descriptor> descriptor_;
+  StreamHandler* handler_;
+  base::ByteBuffer copies_;
+  std::vector<Piece> pieces_;
+  std::vector<std::shared_ptr<const void>> owners_;
+  size_t first_piece_ = 0;
+  size_t unsent_ = 0;
+  uint64_t discarded_ = 0;
+  int fd_;
+  bool connecting_ = false, reading_ = true, read_armed_ = false, write_armed_ = false;
+  bool ended_ = false, closed_ = false, closing_ = false, lingering_ = false;
+};
+
+}  // namespace weft::net

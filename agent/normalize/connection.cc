@@ -1,0 +1,211 @@
+#include "normalize/connection.h"
+
+#include <algorithm>
+
+#include "protocols/http1/head.h"
+
+namespace weft::normalize {
+namespace {
+
+using model::Direction;
+using protocols::http1::IsPlausibleBoundary;
+using protocols::http1::IsPlausiblePrefix;
+using protocols::http1::MessageKind;
+
+// The time of a call is when it returned: a response may seem this much older than its request.
+constexpr uint64_t kTimeSlackNs = 200'000;
+
+Direction Opposite(Direction direction) {
+  return direction == Direction::kSend ? Direction::kReceive : Direction::kSend;
+}
+
+}  // namespace
+
+void Connection::OnSegment(const model::Segment& segment) {
+  switch (segment.kind) {
+    case model::SegmentKind::kData:
+      OnData(segment);
+      return;
+    case model::SegmentKind::kEnd: {
+      Stream& own = stream(segment.direction);
+      endings_[static_cast<size_t>(segment.direction)] = {true, segment.time_ns, shared_.pass};
+      // In order and complete: no need to wait for late segments.
+      if (own.started() && !own.has_held() && own.expected() == segment.position) End(segment.direction);
+      return;
+    }
+    case model::SegmentKind::kClosed:
+      closing_ = {true, segment.time_ns, shared_.pass};
+      return;
+  }
+}
+
+void Connection::OnData(const model::Segment& segment) {
+  Stream& own = stream(segment.direction);
+  if (is_tunnel_ || segment.length == 0) return;
+  if (!own.started()) {
+    own.Start(identity_->joined_in_middle ? segment.position : 0);
+    if (pairing_ != nullptr && segment.direction != pairing_->requests()) pairing_->StartResponsesAt(own.expected());
+  }
+  Piece piece;
+  piece.position = segment.position;
+  piece.length = segment.length;
+  piece.captured = segment.captured.first(std::min<uint64_t>(segment.captured.size(), segment.length));
+  piece.time_ns = segment.time_ns;
+  piece.sequence = segment.sequence;
+  piece.thread = segment.thread;
+  piece.process = &segment.process;
+  if (!own.Clip(&piece)) {
+    ++shared_.counts.duplicate_segments;
+    return;
+  }
+  if (own.has_held() || piece.position > own.expected() || MustWait(segment.direction, piece)) {
+    ++shared_.counts.late_segments;
+    own.Hold(piece, shared_.pass);
+    while (own.is_full()) ForceFirst(segment.direction);
+    DeliverReady();
+    return;
+  }
+  ReleaseResponsesBefore(segment.direction, piece);
+  Deliver(segment.direction, piece);
+  DeliverReady();
+}
+
+bool Connection::MayCarryRequests(Direction direction) const {
+  return pairing_ == nullptr || direction == pairing_->requests();
+}
+
+// Two things make a piece wait though it is next in its direction: older bytes of the other direction are missing, or
+// it is a response whose request has not been seen (the rings of two CPUs raced).
+bool Connection::MustWait(Direction direction, const Piece& piece) const {
+  const Stream& other = stream(Opposite(direction));
+  if (other.has_hole() && other.first_held().time_ns < piece.time_ns) return true;
+  if (pairing_ != nullptr) return direction != pairing_->requests() && pairing_->ExpectsRequestFirst();
+  const std::string_view bytes = base::AsText(piece.captured);
+  return bytes.starts_with("HTTP/1.");
+}
+
+// Responses that wait for a request, and are older than this one, wait in vain.
+void Connection::ReleaseResponsesBefore(Direction direction, const Piece& piece) {
+  if (!MayCarryRequests(direction)) return;
+  Stream& other = stream(Opposite(direction));
+  while (other.has_held() && !other.has_hole() && other.first_held().time_ns + kTimeSlackNs < piece.time_ns) {
+    ForceFirst(Opposite(direction));
+  }
+}
+
+void Connection::DeliverReady() {
+  if (!streams_[0].has_held() && !streams_[1].has_held()) return;
+  while (true) {
+    const bool can_send = IsReady(Direction::kSend), can_receive = IsReady(Direction::kReceive);
+    if (!can_send && !can_receive) return;
+    bool is_send = can_send;
+    if (can_send && can_receive) {
+      is_send = stream(Direction::kSend).first_held().time_ns < stream(Direction::kReceive).first_held().time_ns;
+    }
+    const Direction direction = is_send ? Direction::kSend : Direction::kReceive;
+    ReleaseResponsesBefore(direction, stream(direction).first_held());
+    ForceFirst(direction);
+  }
+}
+
+bool Connection::IsReady(Direction direction) const {
+  const Stream& own = stream(direction);
+  return own.has_held() && !own.has_hole() && !MustWait(direction, own.first_held());
+}
+
+void Connection::ForceFirst(Direction direction) {
+  Stream& own = stream(direction);
+  Stream::Held held = own.TakeFirst();
+  held.piece.process = &held.process;
+  if (!own.Clip(&held.piece)) {
+    ++shared_.counts.duplicate_segments;
+    return;
+  }
+  if (held.piece.position > own.expected()) {
+    if (pairing_ != nullptr) {
+      pairing_->OnLost(direction, held.piece.position - own.expected(), held.piece.time_ns);
+    }
+    own.AdvanceTo(held.piece.position);
+  }
+  Deliver(direction, held.piece);
+}
+
+void Connection::Deliver(Direction direction, const Piece& piece) {
+  stream(direction).AdvanceTo(piece.end());
+  if (is_tunnel_ || (pairing_ == nullptr && !ChooseRole(direction, piece))) return;
+  pairing_->OnPiece(direction, piece);
+  if (!pairing_->is_plausible()) pairing_.reset();
+  if (pairing_ != nullptr && pairing_->is_tunnel()) {
+    is_tunnel_ = true;
+    pairing_.reset();
+  }
+}
+
+bool Connection::ChooseRole(Direction direction, const Piece& piece) {
+  const std::string_view bytes = base::AsText(piece.captured);
+  if (bytes.empty()) return false;
+  // The first bytes of a connection may be a part of a start line that only its rest will show to be one.
+  const bool is_first = piece.position == 0 && !identity_->joined_in_middle;
+  const bool is_short = is_first && bytes.find('\n') == std::string_view::npos;
+  if (is_short ? !IsPlausiblePrefix(MessageKind::kRequest, bytes)
+               : !IsPlausibleBoundary(MessageKind::kRequest, bytes.substr(std::min(bytes.find_first_not_of("\r\n"),
+                                                                                   bytes.size())))) {
+    return false;
+  }
+  pairing_ = std::make_unique<Pairing>(shared_, *identity_, direction, piece.position,
+                                       stream(Opposite(direction)).expected());
+  return true;
+}
+
+void Connection::ForceUntil(uint64_t pass) {
+  while (true) {
+    const Direction* oldest = nullptr;
+    static constexpr Direction kBoth[] = {Direction::kReceive, Direction::kSend};
+    for (const Direction& direction : kBoth) {
+      const Stream& own = stream(direction);
+      if (!own.has_held() || own.first_held_pass() >= pass) continue;
+      if (oldest == nullptr || own.first_held().time_ns < stream(*oldest).first_held().time_ns) oldest = &direction;
+    }
+    if (oldest == nullptr) return;
+    ForceFirst(*oldest);
+    DeliverReady();
+  }
+}
+
+void Connection::End(Direction direction) {
+  Ending& ending = endings_[static_cast<size_t>(direction)];
+  ending.is_due = false;
+  if (pairing_ != nullptr) pairing_->OnEnd(direction, ending.time_ns);
+}
+
+void Connection::EndPass(uint64_t now_ns) {
+  ForceUntil(shared_.pass);
+  for (Direction direction : {Direction::kReceive, Direction::kSend}) {
+    Ending& ending = endings_[static_cast<size_t>(direction)];
+    if (ending.is_due && ending.pass < shared_.pass && !stream(direction).has_held()) End(direction);
+  }
+  if (closing_.is_due && closing_.pass < shared_.pass) {
+    ForceUntil(UINT64_MAX);
+    for (Direction direction : {Direction::kReceive, Direction::kSend}) {
+      endings_[static_cast<size_t>(direction)].time_ns = closing_.time_ns;
+      End(direction);
+    }
+    closing_.is_due = false;
+    is_closed_ = true;
+  }
+  const uint64_t quiet_ns = static_cast<uint64_t>(shared_.options.quiet_ms) * 1'000'000;
+  if (pairing_ != nullptr && now_ns > quiet_ns) pairing_->FinishQuiet(now_ns - quiet_ns);
+}
+
+bool Connection::needs_watch() const {
+  const bool has_held = streams_[0].has_held() || streams_[1].has_held();
+  const bool has_ending = endings_[0].is_due || endings_[1].is_due || closing_.is_due;
+  return has_held || has_ending || (pairing_ != nullptr && pairing_->has_open_end());
+}
+
+void Connection::Abandon(Outcome outcome) {
+  ForceUntil(UINT64_MAX);
+  if (pairing_ != nullptr) pairing_->Abandon(outcome);
+}
+
+}  // namespace weft::normalize

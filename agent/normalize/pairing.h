@@ -1,0 +1,113 @@
+// Pairing: the HTTP/1.x conversation on one connection whose requests' direction is known. It parses both directions,
+// pairs responses with requests first in, first out, and reports exchanges. What it is fed is in order per direction;
+// lost ranges are told. The rules for losses are in docs/adr/0004-exchange-pairing.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "model/segment.h"
+#include "model/span.h"
+#include "normalize/semantic_conventions.h"
+#include "normalize/shared.h"
+#include "normalize/stream.h"
+#include "protocols/http1/message_parser.h"
+
+namespace weft::normalize {
+
+// Requests waiting for their response, per connection.
+inline constexpr size_t kMaxPending = 256;
+
+// Threads: one. Owns: its open exchanges; `shared` and `connection` outlive it.
+class Pairing {
+ public:
+  // `requests` is the direction of requests. Offsets: where each direction's next byte is.
+  Pairing(Shared& shared, const model::Connection& connection, model::Direction requests, uint64_t request_offset,
+          uint64_t response_offset);
+
+  model::Direction requests() const { return requests_; }
+  // The next bytes of a direction, which may be captured in part.
+  void OnPiece(model::Direction direction, const Piece& piece);
+  // The next `n` bytes of a direction are lost.
+  void OnLost(model::Direction direction, uint64_t n, uint64_t time_ns);
+  // The direction has ended in order, or the socket is gone (then both are called).
+  void OnEnd(model::Direction direction, uint64_t time_ns);
+  // Finishes every open exchange as it stands.
+  void Abandon(Outcome outcome);
+  // Silence: completes a response whose end cannot be seen if it has been quiet since `before_ns`.
+  void FinishQuiet(uint64_t before_ns);
+
+  // A response now would have no request, though nothing is known to be lost: its request is probably on its way.
+  bool ExpectsRequestFirst() const;
+  bool has_open_end() const;              // FinishQuiet may have something to do
+  bool is_tunnel() const { return is_tunnel_; }  // left HTTP for good
+  // False while not even one head has been parsed, and what came cannot become one: this is not HTTP.
+  bool is_plausible() const { return has_seen_head_ || !request_.is_lost(); }
+  void StartResponsesAt(uint64_t offset) { response_.StartAt(offset); }
+
+ private:
+  // kMuted: an export of telemetry. kUnknown: any number of requests that could not be read.
+  enum class Kind : uint8_t { kReal, kMuted, kUnknown };
+  struct Exchange {
+    Kind kind = Kind::kReal;
+    bool request_complete = false;
+    bool response_started = false;
+    uint64_t request_begin = 0, response_begin = 0, response_end = 0;  // stream positions; the end: as far as seen
+    uint64_t response_last_ns = 0;                                      // monotonic
+    int64_t unix_offset_ns = 0;  // one for the whole exchange, so that durations come from the monotonic clock alone
+    protocols::http1::BodyKind response_body = protocols::http1::BodyKind::kNone;
+    model::Span span;
+  };
+  // Where a head that is not complete yet began.
+  struct HeadStart {
+    uint64_t time_ns = 0;
+    uint32_t sequence = 0;
+  };
+
+  size_t pending() const { return exchanges_.size() - front_; }
+  Exchange& front() { return exchanges_[front_]; }
+  const Exchange& front() const { return exchanges_[front_]; }
+
+  void OnRequestPiece(const Piece& piece);
+  void OnResponsePiece(const Piece& piece);
+  void RequestEvents(const Piece& piece);
+  void ResponseEvents(const Piece& piece);
+  void Open(const protocols::http1::Head& head, uint64_t offset, const Piece& piece);
+  void FillSpan(const protocols::http1::Head& head, const Target& target, uint64_t offset, const Piece& piece,
+                model::Span* span);
+  void NoteRequestProgress(uint64_t end, uint64_t time_ns);
+  void StartResponse(const protocols::http1::Head& head, uint64_t offset, const Piece& piece);
+  void Finish(Outcome outcome);
+  void PopFront();
+  void OnRequestLost();
+  Outcome OutcomeOfEnd() const;
+  void OnResponseLost();
+  bool RequestMayResume(uint64_t time_ns) const;
+  bool IsQuiet(uint64_t time_ns) const;
+  void RestartPairing();
+  void PushUnknown();
+  void TellEnd(model::Direction direction, const protocols::http1::MessageParser& parser, const Piece& piece,
+               uint64_t* told);
+
+  Shared& shared_;
+  const model::Connection& connection_;
+  const model::Direction requests_;
+  const ConnectionText text_;
+  protocols::http1::MessageParser request_, response_;
+  HeadStart request_head_, response_head_;
+  std::vector<Exchange> exchanges_;  // a queue: [front_, size)
+  size_t front_ = 0;
+  bool request_open_ = false;        // the last exchange's request is not complete
+  bool response_is_interim_ = false;
+  bool server_spoke_last_ = false;
+  bool orphan_spoke_last_ = false;   // a response without a request came since the last request
+  bool is_pipelining_ = false;       // the client has sent requests without waiting for responses
+  bool has_seen_head_ = false;
+  bool is_tunnel_ = false;
+  bool may_skip_body_ = false;       // the open request was answered before its body began
+  uint64_t last_ns_ = 0;             // of the latest bytes, monotonic
+  uint64_t told_request_end_ = 0, told_response_end_ = 0;
+};
+
+}  // namespace weft::normalize

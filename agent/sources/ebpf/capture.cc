@@ -1,0 +1,404 @@
+#include "sources/ebpf/capture.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "base/log.h"
+#include "sources/ebpf/connection_table.h"
+#include "sources/ebpf/programs.h"
+#include "sources/ebpf/record_view.h"
+
+namespace weft::sources::ebpf {
+namespace {
+
+constexpr std::chrono::milliseconds kBusyPeriod{5}, kIdlePeriod{10};
+constexpr uint64_t kBusyRecords = 64;          // in one drain
+constexpr uint64_t kSettleNs = 1'000'000;      // younger records wait for those of slower CPUs
+constexpr uint64_t kDrainBytes = 64 << 20;     // of one drain; what is left comes with the next
+constexpr uint64_t kCountersNs = 100'000'000;  // between two looks at the kernel's counters
+
+uint64_t OwnNetworkNamespace() {
+  struct stat s;
+  return stat("/proc/self/ns/net", &s) == 0 ? s.st_ino : 0;
+}
+
+model::Endpoint ToEndpoint(uint8_t family, const uint8_t (&address)[16], uint16_t port) {
+  if (family == 6) return model::Endpoint::V6(address, port);
+  uint8_t v4[4];
+  std::memcpy(v4, address, sizeof v4);
+  return model::Endpoint::V4(v4, port);
+}
+
+}  // namespace
+
+base::ConfigBlock Describe(Options& options) {
+  return {"capture",
+          {
+              {.key = "enabled",
+               .value = &options.enabled,
+               .doc = "see HTTP requests of all processes with eBPF"},
+              {.key = "head_bytes",
+               .value = &options.head_bytes,
+               .doc = "bytes; copied of each direction until the other side speaks",
+               .min = 64,
+               .max = WEFT_CAPTURE_MAX},
+              {.key = "ring_bytes",
+               .value = &options.ring_bytes,
+               .doc = "bytes; ring buffer of each CPU, rounded down to a power of two; all "
+                      "together at most 64 MiB",
+               .min = 64 << 10,
+               .max = 64 << 20},
+              {.key = "max_connections",
+               .value = &options.max_connections,
+               .doc = "sockets remembered; the oldest is forgotten first",
+               .min = 64,
+               .max = 1 << 22},
+          }};
+}
+
+std::vector<FeatureReport> Probe() {
+  Options defaults;
+  auto programs = Programs::Load(static_cast<uint32_t>(defaults.head_bytes), 64 << 10);
+  return DescribeFeatures(programs.ok() ? (*programs)->Attach() : programs.status());
+}
+
+// A record that waits for its turn. Its captured bytes are in the arena of the drain.
+struct Waiting {
+  RecordView record;
+  size_t offset = 0;
+  size_t captured = 0;
+};
+
+struct Capture::State {
+  State(const Options& o, const Deps& d);
+
+  void OnRecord(base::ByteView raw);
+  void Announce(const RecordView& record);
+  void Translate(const Waiting& w, model::SegmentBatch* batch, std::vector<size_t>* offsets);
+  void TranslateData(const Waiting& w, std::shared_ptr<const model::Connection> connection,
+                     model::SegmentBatch* batch, std::vector<size_t>* offsets);
+  bool PushStuck();
+  void Drain(bool flush);
+  void KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>>& order, size_t first);
+  void CountKernel();
+  void Arm(std::chrono::milliseconds delay);
+  model::ProcessRef ProcessOf(uint32_t pid, uint64_t start_ns);
+
+  const Options options;
+  Deps deps;
+  base::LedgerRow& row;
+  base::Metric& records;
+  base::Metric& captured_bytes;
+  base::Metric& unread_buffers;
+  base::Metric& evicted;
+  base::Metric& open_connections;
+  std::unordered_map<std::string, base::Metric*> dropped;
+
+  std::unique_ptr<Programs> programs;
+  base::Status outcome = base::Error("not started");
+  ConnectionTable table;
+  net::EventLoop::TimerId timer = 0;
+  bool armed = false;
+
+  std::vector<Waiting> waiting;
+  base::ByteBuffer arena;
+  std::optional<model::SegmentBatch> stuck;  // the sink said busy
+  uint64_t stuck_records = 0;
+  uint64_t drained = 0;  // records of this drain
+  KernelCounters last_counters;
+  uint64_t counted_ns = 0;
+  model::ProcessKey last_key;
+  model::ProcessRef last_process;
+  base::LogLimiter complain{10'000'000'000};
+};
+
+Capture::State::State(const Options& o, const Deps& d)
+    : options(o),
+      deps(d),
+      row(d.ledger.Row("ebpf", "records")),
+      records(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_records_total",
+                            "Records taken from the kernel's rings.")),
+      captured_bytes(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_captured_bytes_total",
+                                   "Bytes of messages copied by the kernel side.")),
+      unread_buffers(d.metrics.Get(base::MetricKind::kCounter,
+                                   "weft_capture_unread_buffers_total",
+                                   "Calls whose memory could not be read: length only.")),
+      evicted(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_connections_evicted_total",
+                            "Sockets forgotten because max_connections was reached.")),
+      open_connections(d.metrics.Get(base::MetricKind::kGauge, "weft_capture_connections",
+                                     "Sockets remembered.")),
+      table(static_cast<size_t>(o.max_connections), OwnNetworkNamespace()) {
+  for (const std::string& reason : DropReasonNames()) {
+    dropped[reason] =
+        &d.metrics.Get(base::MetricKind::kCounter, "weft_capture_dropped_records_total",
+                       "Records lost, by reason.", {{"reason", reason}});
+  }
+  last_counters.drops.assign(DropReasonNames().size(), 0);
+  table.OnForget([this](model::ConnectionId id) {
+    if (programs) programs->ClearMessageEnds(id);
+  });
+}
+
+model::ProcessRef Capture::State::ProcessOf(uint32_t pid, uint64_t start_ns) {
+  model::ProcessKey key{pid, start_ns};
+  if (last_process == nullptr || !(key == last_key)) {
+    last_process = deps.workload.Find(key);
+    last_key = key;
+  }
+  return last_process;
+}
+
+void Capture::State::Announce(const RecordView& record) {
+  const weft_connection& r = record.connection;
+  Announcement a;
+  a.connection.id = r.cookie;
+  a.connection.birth_ns = r.birth_ns;
+  a.connection.netns = r.netns;
+  a.connection.local = ToEndpoint(r.family, r.local, r.local_port);
+  a.connection.remote = ToEndpoint(r.family, r.remote, r.remote_port);
+  a.connection.joined_in_middle = (r.flags & WEFT_CONNECTION_JOINED) != 0;
+  a.is_udp = r.header.kind == WEFT_RECORD_SOCKET_OWNER;
+  a.is_server_side = (r.flags & WEFT_CONNECTION_PASSIVE) != 0;
+  a.process = ProcessOf(r.tgid, r.process_start_ns);
+  const uint64_t before = table.evicted();
+  table.Add(std::move(a));
+  evicted.Add(table.evicted() - before);
+}
+
+void Capture::State::OnRecord(base::ByteView raw) {
+  ++drained;
+  Waiting w;
+  if (View(raw, &w.record) != RecordStatus::kOk) {
+    row.Lose(base::Loss::kRejected, "bad_record", 1);
+    if (complain.Allow(deps.clock.MonotonicNs())) spdlog::error("capture: a record makes no sense");
+    return;
+  }
+  if (w.record.header.kind == WEFT_RECORD_CONNECTION ||
+      w.record.header.kind == WEFT_RECORD_SOCKET_OWNER) {
+    Announce(w.record);  // at once: whatever refers to it may lie in a ring that was read before
+    row.Out(1);
+    return;
+  }
+  w.offset = arena.size();
+  w.captured = w.record.captured.size();
+  arena.Append(w.record.captured);
+  w.record.captured = {};
+  waiting.push_back(w);
+}
+
+void Capture::State::TranslateData(const Waiting& w,
+                                   std::shared_ptr<const model::Connection> connection,
+                                   model::SegmentBatch* batch, std::vector<size_t>* offsets) {
+  const weft_data& r = w.record.data;
+  model::Segment s;
+  s.direction = static_cast<model::Direction>(r.direction);
+  s.connection = std::move(connection);
+  s.process = ProcessOf(r.tgid, r.process_start_ns);
+  s.thread = r.tid;
+  s.time_ns = r.header.time_ns;
+  s.position = r.position;
+  s.length = r.length;
+  s.sequence = r.sequence;
+  // Bytes copied from inside the call: what stands before them becomes a segment of its own.
+  if (r.captured_offset > 0 && w.captured > 0) {
+    model::Segment before = s;
+    before.length = r.captured_offset;
+    batch->items.push_back(std::move(before));
+    offsets->push_back(0);
+    s.position += r.captured_offset;
+    s.length -= r.captured_offset;
+    s.sequence += r.captured_offset;
+  }
+  s.captured = {static_cast<const uint8_t*>(nullptr), w.captured};  // pointed to the arena at last
+  batch->items.push_back(std::move(s));
+  offsets->push_back(w.offset);
+  captured_bytes.Add(w.captured);
+}
+
+void Capture::State::Translate(const Waiting& w, model::SegmentBatch* batch,
+                               std::vector<size_t>* offsets) {
+  const bool is_data = w.record.header.kind == WEFT_RECORD_DATA;
+  const model::ConnectionId id = is_data ? w.record.data.cookie : w.record.end.cookie;
+  auto connection = table.Find(id);
+  if (connection == nullptr) {
+    row.Lose(base::Loss::kRejected, "unknown_connection", 1);
+    return;
+  }
+  ++stuck_records;
+  if (is_data) {
+    TranslateData(w, std::move(connection), batch, offsets);
+    return;
+  }
+  const bool closed = w.record.header.kind == WEFT_RECORD_CLOSED;
+  if (closed) table.Close(id, deps.clock.MonotonicNs());
+  model::Segment s;
+  s.kind = closed ? model::SegmentKind::kClosed : model::SegmentKind::kEnd;
+  s.direction = static_cast<model::Direction>(w.record.end.direction);
+  s.connection = std::move(connection);
+  s.time_ns = w.record.header.time_ns;
+  s.position = w.record.end.position;
+  batch->items.push_back(std::move(s));
+  offsets->push_back(0);
+}
+
+// True when nothing stands in the way of the next batch.
+bool Capture::State::PushStuck() {
+  if (!stuck) return true;
+  if (deps.sink.Push(std::move(*stuck)) == model::PushResult::kBusy) return false;
+  stuck.reset();
+  row.Out(stuck_records);
+  row.Held(-static_cast<int64_t>(stuck_records));
+  stuck_records = 0;
+  return true;
+}
+
+void Capture::State::KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>>& order,
+                                 size_t first) {
+  std::vector<Waiting> kept;
+  base::ByteBuffer kept_arena;
+  for (size_t i = first; i < order.size(); ++i) {
+    Waiting w = waiting[order[i].second];
+    base::ByteView bytes = arena.view().subspan(w.offset, w.captured);
+    w.offset = kept_arena.size();
+    kept_arena.Append(bytes);
+    kept.push_back(w);
+  }
+  waiting = std::move(kept);
+  // Swaps: the bytes of the batch leave through the old arena.
+  std::swap(arena, kept_arena);
+  if (stuck) stuck->arena = std::move(kept_arena);
+}
+
+void Capture::State::Drain(bool flush) {
+  if (!programs || !PushStuck()) return;
+  const uint64_t now_ns = deps.clock.MonotonicNs();
+  const size_t held_before = waiting.size();
+  drained = 0;
+  programs->Consume(kDrainBytes, [this](base::ByteView raw) { OnRecord(raw); });
+  row.In(drained);
+  records.Add(drained);
+  row.Held(static_cast<int64_t>(waiting.size()) - static_cast<int64_t>(held_before));
+  if (now_ns - counted_ns >= kCountersNs || counted_ns == 0) {
+    counted_ns = now_ns;
+    CountKernel();
+    table.Expire(now_ns);
+    open_connections.Set(static_cast<int64_t>(table.size()));
+  }
+  if (waiting.empty()) return;
+
+  std::vector<std::pair<uint64_t, uint32_t>> order;  // (time, place): a stable order
+  order.reserve(waiting.size());
+  for (uint32_t i = 0; i < waiting.size(); ++i) {
+    order.emplace_back(waiting[i].record.header.time_ns, i);
+  }
+  std::sort(order.begin(), order.end());
+  const uint64_t cutoff_ns = flush ? UINT64_MAX : now_ns - std::min(now_ns, kSettleNs);
+  size_t ripe = 0;
+  stuck.emplace();
+  stuck->items.reserve(order.size());
+  std::vector<size_t> offsets;
+  offsets.reserve(order.size());
+  for (; ripe < order.size() && order[ripe].first <= cutoff_ns; ++ripe) {
+    Translate(waiting[order[ripe].second], &*stuck, &offsets);
+  }
+  row.Held(-static_cast<int64_t>(ripe) + static_cast<int64_t>(stuck_records));
+  KeepYounger(order, ripe);
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    base::ByteView& captured = stuck->items[i].captured;
+    captured = stuck->arena.view().subspan(captured.empty() ? 0 : offsets[i], captured.size());
+  }
+  if (stuck->items.empty()) {
+    stuck.reset();
+  } else {
+    PushStuck();
+  }
+}
+
+void Capture::State::CountKernel() {
+  const KernelCounters now = programs->Counters();
+  const std::vector<std::string> names = DropReasonNames();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const uint64_t lost = now.drops[i] - last_counters.drops[i];
+    if (lost == 0) continue;
+    row.In(lost);
+    row.Lose(base::Loss::kShed, names[i], lost);
+    dropped[names[i]]->Add(lost);
+    if (complain.Allow(deps.clock.MonotonicNs())) {
+      spdlog::warn("capture: {} records lost in the kernel ({})", lost, names[i]);
+    }
+  }
+  unread_buffers.Add(now.unread_buffers - last_counters.unread_buffers);
+  last_counters = now;
+}
+
+void Capture::State::Arm(std::chrono::milliseconds delay) {
+  armed = true;
+  timer = deps.loop.RunAfter(delay, [this] {
+    Drain(false);
+    Arm(drained >= kBusyRecords ? kBusyPeriod : kIdlePeriod);
+  });
+}
+
+Capture::Capture(const Options& options, const Deps& deps)
+    : state_(std::make_unique<State>(options, deps)) {}
+
+Capture::~Capture() { Stop(std::chrono::steady_clock::now()); }
+
+base::Status Capture::Start() {
+  auto programs = Programs::Load(static_cast<uint32_t>(state_->options.head_bytes),
+                                 static_cast<uint64_t>(state_->options.ring_bytes));
+  state_->outcome = programs.ok() ? (*programs)->Attach() : programs.status();
+  if (!state_->outcome.ok()) return base::Context("capture", state_->outcome);
+  state_->programs = std::move(*programs);
+  state_->Arm(kIdlePeriod);
+  return base::Ok();
+}
+
+void Capture::Stop(std::chrono::steady_clock::time_point deadline) {
+  State& s = *state_;
+  if (s.armed) s.deps.loop.Cancel(s.timer);
+  s.armed = false;
+  if (!s.programs) return;
+  s.programs->Detach();
+  do {
+    s.Drain(true);
+  } while (s.drained > 0 && !s.stuck && std::chrono::steady_clock::now() < deadline);
+  s.CountKernel();
+  const uint64_t left = s.stuck_records + s.waiting.size();
+  if (left > 0) s.row.Lose(base::Loss::kShed, "stopped", left);
+  s.row.Held(-static_cast<int64_t>(left));
+  s.stuck.reset();
+  s.stuck_records = 0;
+  s.waiting.clear();
+  s.programs.reset();
+  s.outcome = base::Error("stopped");
+}
+
+void Capture::Drain() { state_->Drain(true); }
+
+void Capture::SetMessageEnd(model::ConnectionId connection, model::Direction direction,
+                            uint64_t position) {
+  if (state_->programs && state_->table.MarkMessageEnd(connection)) {
+    state_->programs->SetMessageEnd(connection, direction, position);
+  }
+}
+
+model::ProcessRef Capture::TcpPeer(const model::Endpoint& peer) {
+  return state_->table.TcpPeer(peer);
+}
+model::ProcessRef Capture::UdpPeer(const model::Endpoint& peer) {
+  return state_->table.UdpPeer(peer);
+}
+
+bool Capture::running() const { return state_->programs != nullptr; }
+
+std::vector<FeatureReport> Capture::features() const {
+  return DescribeFeatures(state_->outcome);
+}
+
+}  // namespace weft::sources::ebpf

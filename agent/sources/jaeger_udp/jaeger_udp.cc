@@ -1,0 +1,276 @@
+#include "sources/jaeger_udp/jaeger_udp.h"
+
+#include <array>
+#include <bit>
+
+#include "net/event_loop.h"
+#include "protocols/jaeger/transcode.h"
+#include "protocols/otlp/index.h"
+#include "sources/jaeger_udp/client_losses.h"
+#include "sources/jaeger_udp/port.h"
+#include "sources/jaeger_udp/senders.h"
+
+namespace weft::sources::jaeger_udp {
+namespace {
+
+namespace jaeger = protocols::jaeger;
+namespace otlp = protocols::otlp;
+using base::Loss;
+using base::MetricKind;
+
+constexpr std::chrono::seconds kDropsPeriod{1};
+constexpr size_t kKeptScratchBytes = 1 << 20;
+
+// The names under which the Jaeger agent counted per port.
+struct PortMetrics {
+  PortMetrics(base::MetricRegistry& metrics, const char* protocol)
+      : processed(Get(metrics, "packets_processed_total", "Datagrams read.", protocol)),
+        dropped(
+            Get(metrics, "packets_dropped_total", "Datagrams lost for want of room.", protocol)),
+        bad(Get(metrics, "read_errors_total", "Datagrams that could not be understood.",
+                protocol)) {}
+  static base::Metric& Get(base::MetricRegistry& metrics, const char* name, const char* help,
+                           const char* protocol) {
+    return metrics.Get(MetricKind::kCounter, std::string("jaeger_agent_thrift_udp_server_") + name,
+                       help, {{"protocol", protocol}, {"model", "jaeger"}});
+  }
+  base::Metric& processed;
+  base::Metric& dropped;
+  base::Metric& bad;
+};
+
+base::Metric& CollectorMetric(base::MetricRegistry& metrics, const char* name, const char* help) {
+  return metrics.Get(MetricKind::kCounter, name, help,
+                     {{"receiver", "jaeger"}, {"transport", "udp"}});
+}
+
+}  // namespace
+
+base::ConfigBlock Describe(Options& options) {
+  return {"receivers.jaeger_udp",
+          {{"enabled", &options.enabled, "Receive spans of Jaeger clients over UDP."},
+           {"compact_endpoint", &options.compact_endpoint,
+            "Address and port for thrift compact; empty: not opened."},
+           {"binary_endpoint", &options.binary_endpoint,
+            "Address and port for thrift binary (the Node client); empty: not opened."}}};
+}
+
+class Receiver::Impl {
+ public:
+  Impl(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
+      : options_(std::move(options)),
+        deps_(std::move(deps)),
+        next_(next),
+        senders_(deps_.peers),
+        losses_(deps_.metrics),
+        datagrams_(deps_.ledger.Row("receiver jaeger_udp datagrams", "datagrams")),
+        spans_(deps_.ledger.Row("receiver jaeger_udp", "spans")),
+        compact_{jaeger::Encoding::kCompact, {deps_.metrics, "compact"}, {}},
+        binary_{jaeger::Encoding::kBinary, {deps_.metrics, "binary"}, {}},
+        accepted_(CollectorMetric(deps_.metrics, "otelcol_receiver_accepted_spans_total",
+                                  "Spans taken into the pipeline.")),
+        refused_(CollectorMetric(deps_.metrics, "otelcol_receiver_refused_spans_total",
+                                 "Spans that could not be taken into the pipeline.")),
+        bytes_(deps_.metrics.Get(MetricKind::kCounter,
+                                 "weft_sources_jaeger_udp_received_bytes_total",
+                                 "Bytes of the datagrams that were read.")),
+        repaired_(deps_.metrics.Get(
+            MetricKind::kCounter, "weft_sources_jaeger_udp_repaired_strings_total",
+            "Strings that were not UTF-8 and had their bad bytes replaced.")) {}
+
+  base::Status Start() {
+    for (Input* input : {&compact_, &binary_}) {
+      const std::string& endpoint =
+          input == &compact_ ? options_.compact_endpoint : options_.binary_endpoint;
+      if (endpoint.empty()) continue;
+      const base::Status opened = input->port.Open(endpoint);
+      if (!opened.ok()) {
+        Stop(std::chrono::steady_clock::time_point::min());
+        return base::Context("receivers.jaeger_udp: " + endpoint, opened);
+      }
+      deps_.loop.WatchReadable(input->port.fd(), [this, input] { ReadBunch(*input); });
+    }
+    timer_ = deps_.loop.RunEvery(kDropsPeriod, [this] {
+      CountKernelDrops(compact_);
+      CountKernelDrops(binary_);
+    });
+    return base::Ok();
+  }
+
+  void Stop(std::chrono::steady_clock::time_point deadline) {
+    deps_.loop.Cancel(std::exchange(timer_, 0));
+    for (Input* input : {&compact_, &binary_}) {
+      if (!input->port.is_open()) continue;
+      deps_.loop.Unwatch(input->port.fd());
+      while (std::chrono::steady_clock::now() < deadline &&
+             ReadBunch(*input) == Bunch::kDatagrams) {
+      }
+      CountKernelDrops(*input);
+      input->port.Close();
+    }
+  }
+
+  uint16_t compact_port() const { return compact_.port.number(); }
+  uint16_t binary_port() const { return binary_.port.number(); }
+
+ private:
+  struct Input {
+    const jaeger::Encoding encoding;
+    PortMetrics metrics;
+    Port port;
+  };
+
+  void CountKernelDrops(Input& input) {
+    const uint32_t drops = input.port.is_open() ? input.port.NewKernelDrops() : 0;
+    if (drops == 0) return;
+    datagrams_.In(drops);
+    datagrams_.Lose(Loss::kShed, "kernel_buffer", drops);
+    input.metrics.dropped.Add(drops);
+  }
+
+  // One bunch: datagrams of one process go together, in their order, whoever else sent in between.
+  // Returns how many datagrams there were.
+  size_t ReadBunch(Input& input) {
+    const size_t count = bunch_.Receive(input.port.fd());
+    if (count == 0) return 0;
+    const uint64_t now_ns = deps_.clock.MonotonicNs();
+    uint64_t bytes = 0;
+    std::array<model::ProcessRef, Bunch::kDatagrams> senders;
+    for (size_t i = 0; i < count; ++i) {
+      bytes += bunch_[i].bytes.size();
+      senders[i] = senders_.Find(bunch_[i].sender, now_ns);
+    }
+    datagrams_.In(count);
+    input.metrics.processed.Add(count);
+    bytes_.Add(bytes);
+
+    drained_ = false;
+    uint64_t done = 0;  // bit per datagram
+    for (size_t first = 0; first < count; ++first) {
+      if (done >> first & 1) continue;
+      uint64_t group = 0;
+      for (size_t i = first; i < count; ++i) {
+        if (senders[i] == senders[first]) group |= uint64_t{1} << i;
+      }
+      done |= group;
+      TakeGroup(input, group, std::move(senders[first]), now_ns);
+      senders[first] = nullptr;
+    }
+    return count;
+  }
+
+  void TakeGroup(Input& input, uint64_t group, model::ProcessRef sender, uint64_t now_ns);
+  uint64_t TranscodeGroup(Input& input, uint64_t group, uint64_t now_ns);
+  void Push(model::ProcessRef sender, uint64_t spans);
+
+  const Options options_;
+  const Deps deps_;
+  model::Sink<model::OtlpBatch>& next_;
+  Senders senders_;
+  ClientLosses losses_;
+  base::LedgerRow& datagrams_;
+  base::LedgerRow& spans_;
+  Input compact_, binary_;
+  base::Metric& accepted_;
+  base::Metric& refused_;
+  base::Metric& bytes_;
+  base::Metric& repaired_;
+  Bunch bunch_;
+  base::ByteBuffer scratch_;  // the OTLP of one group; kept, so that transcoding allocates nothing
+  bool drained_ = false;      // before_push was called for this bunch
+  uint64_t timer_ = 0;
+};
+
+// What is charged to the credit is the size of the datagrams at first, and that of the OTLP bytes
+// once it is known.
+void Receiver::Impl::TakeGroup(Input& input, uint64_t group, model::ProcessRef sender,
+                               uint64_t now_ns) {
+  uint64_t charged = 0;
+  for (uint64_t left = group; left != 0; left &= left - 1)
+    charged += bunch_[std::countr_zero(left)].bytes.size();
+  if (!deps_.credit.Take(charged)) {
+    const uint64_t count = static_cast<uint64_t>(std::popcount(group));
+    datagrams_.Lose(Loss::kShed, "no_credit", count);
+    input.metrics.dropped.Add(count);
+    return;
+  }
+  scratch_.clear();
+  const uint64_t spans = TranscodeGroup(input, group, now_ns);
+  spans_.In(spans);
+  if (scratch_.size() > charged && !deps_.credit.Take(scratch_.size() - charged)) {
+    spans_.Lose(Loss::kShed, "no_credit", spans);
+    refused_.Add(spans);
+    deps_.credit.Return(charged);
+    return;
+  }
+  if (scratch_.size() < charged) deps_.credit.Return(charged - scratch_.size());
+  if (!scratch_.empty()) Push(std::move(sender), spans);
+  if (scratch_.capacity() > kKeptScratchBytes) scratch_ = base::ByteBuffer();
+}
+
+// Into scratch_; returns the number of spans.
+uint64_t Receiver::Impl::TranscodeGroup(Input& input, uint64_t group, uint64_t now_ns) {
+  uint64_t spans = 0, good = 0;
+  for (uint64_t left = group; left != 0; left &= left - 1) {
+    const Datagram& datagram = bunch_[std::countr_zero(left)];
+    if (datagram.cut) {
+      datagrams_.Lose(Loss::kRejected, "truncated", 1);
+      input.metrics.bad.Add(1);
+      continue;
+    }
+    jaeger::DatagramReport report;
+    const auto status = jaeger::Transcode(datagram.bytes, input.encoding, &scratch_, &report);
+    if (status != jaeger::TranscodeStatus::kDone) {
+      datagrams_.Lose(Loss::kRejected, jaeger::StatusName(status), 1);
+      input.metrics.bad.Add(1);
+      continue;
+    }
+    ++good;
+    spans += report.spans;
+    losses_.Note(report.client, now_ns);
+  }
+  datagrams_.Out(good);
+  return spans;
+}
+
+// Hands on scratch_ with its `spans` spans; credit for its size is held.
+void Receiver::Impl::Push(model::ProcessRef sender, uint64_t spans) {
+  model::OtlpBatch batch;
+  batch.receipt = std::make_shared<model::Receipt>(&deps_.credit, scratch_.size());
+  batch.sender = std::move(sender);
+  base::ByteBuffer bytes(scratch_.size());
+  bytes.Append(scratch_.view());
+  const otlp::IndexReport report = otlp::Index(base::Share(std::move(bytes)), &batch);
+  if (report.status != otlp::IndexStatus::kDone) {
+    spans_.Lose(Loss::kRejected, "index", spans);
+    refused_.Add(spans);
+    return;
+  }
+  repaired_.Add(report.bad_utf8);
+  spans_.Lose(Loss::kRejected, "zero_id", report.zero_ids);
+  refused_.Add(report.zero_ids);
+  spans -= report.zero_ids;
+  if (spans == 0) return;
+  if (!std::exchange(drained_, true) && deps_.before_push) deps_.before_push();
+  const model::ReceiptRef receipt = batch.receipt;
+  if (next_.Push(std::move(batch)) == model::PushResult::kBusy) {
+    spans_.Lose(Loss::kShed, "busy", spans);
+    refused_.Add(spans);
+    return;
+  }
+  receipt->Reach(model::ReceiptLevel::kTaken);
+  spans_.Out(spans);
+  accepted_.Add(spans);
+}
+
+Receiver::Receiver(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(deps), next)) {}
+
+Receiver::~Receiver() { impl_->Stop(std::chrono::steady_clock::time_point::min()); }
+
+base::Status Receiver::Start() { return impl_->Start(); }
+void Receiver::Stop(std::chrono::steady_clock::time_point deadline) { impl_->Stop(deadline); }
+uint16_t Receiver::compact_port() const { return impl_->compact_port(); }
+uint16_t Receiver::binary_port() const { return impl_->binary_port(); }
+
+}  // namespace weft::sources::jaeger_udp

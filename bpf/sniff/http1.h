@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Could these be the first bytes of an HTTP/1 message? A filter, not a parser: what passes is looked
+ * at again by the agent. No helper calls, so that the same file compiles for the host, where it is
+ * tested. */
+#ifndef WEFT_SNIFF_HTTP1_H
+#define WEFT_SNIFF_HTTP1_H
+
+#define SNIFF_BYTES 32 /* as many are looked at; the array passed must hold them */
+
+#define SNIFF_NO 0
+#define SNIFF_MORE 1 /* all bytes fit so far, but they are too few to say */
+#define SNIFF_YES 2
+
+/* METHOD SP, then what starts a target: "/", "*", "h" of http://, or anything behind CONNECT. Up to
+ * four CR or LF may stand before it (RFC 9112 2.2). "PRI *" is HTTP/2. */
+static inline __attribute__((always_inline)) int sniff__http1_request(const unsigned char *bytes,
+								       unsigned int have)
+{
+	unsigned int letters = 0, blank = 0, i;
+
+	if (have >= 3 && bytes[0] == 'P' && bytes[1] == 'R' && bytes[2] == 'I')
+		return SNIFF_NO;
+	for (i = 0; i < SNIFF_BYTES - 1; i++) {
+		unsigned char c;
+
+		if (i >= have)
+			return SNIFF_MORE;
+		c = bytes[i];
+		if ((c >= 'A' && c <= 'Z') || (c == '-' && letters > 0)) {
+			if (++letters > 20)
+				return SNIFF_NO;
+		} else if (c == ' ' && letters >= 3) {
+			break;
+		} else if ((c == '\r' || c == '\n') && letters == 0 && blank < 4) {
+			blank++;
+		} else {
+			return SNIFF_NO;
+		}
+	}
+	if (i + 1 >= SNIFF_BYTES)
+		return SNIFF_NO;
+	if (i + 1 >= have)
+		return SNIFF_MORE;
+	if (bytes[0] == 'C' && bytes[1] == 'O' && bytes[2] == 'N')
+		return SNIFF_YES;
+	i = (i + 1) & (SNIFF_BYTES - 1);
+	return bytes[i] == '/' || bytes[i] == '*' || bytes[i] == 'h' || bytes[i] == 'H' ? SNIFF_YES
+											 : SNIFF_NO;
+}
+
+/* "HTTP/1." */
+static inline __attribute__((always_inline)) int sniff__http1_response(const unsigned char *bytes,
+									unsigned int have)
+{
+	const unsigned char want[8] = "HTTP/1.";
+	unsigned int i;
+
+	for (i = 0; i < 7; i++) {
+		if (i >= have)
+			return SNIFF_MORE;
+		if (bytes[i] != want[i])
+			return SNIFF_NO;
+	}
+	return SNIFF_YES;
+}
+
+#endif /* WEFT_SNIFF_HTTP1_H */

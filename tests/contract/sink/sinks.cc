@@ -1,0 +1,121 @@
+#include "contract/sink/sinks.h"
+
+#include <filesystem>
+
+#include "exporters/collector/scripted_peer.h"
+#include "exporters/file/file.h"
+#include "exporters/none/none.h"
+#include "exporters/store/store.h"
+
+namespace weft::contract {
+namespace {
+
+using exporters::collector::ScriptedPeer;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr int64_t kLittleRoom = 64 << 10;
+
+class CollectorUnderTest final : public SinkUnderTest {
+ public:
+  CollectorUnderTest()
+      : exporter_({.max_batch_bytes = 8192, .queue_bytes = kLittleRoom},
+                  {row, metrics, peer_.clock},
+                  std::make_unique<exporters::collector::ScriptedTransport>(peer_),
+                  std::make_unique<exporters::collector::ScriptedTimers>(peer_)) {}
+  model::Sink<model::OtlpBatch>& sink() override { return exporter_; }
+  void Work(uint32_t dice) override {
+    peer_.Advance(milliseconds(dice % 300));
+    if (peer_.calls.empty()) return;
+    size_t index = dice % peer_.calls.size();
+    switch (dice % 7) {
+      case 0:
+        return peer_.Break(index);
+      case 1:
+        return peer_.Fail(14, "", index);
+      case 2:
+        return peer_.Fail(3, "", index);
+      case 3:
+        return peer_.Fail(8, "too large", index);
+      default:
+        return peer_.Succeed(index);
+    }
+  }
+  void Drain(milliseconds budget) override {
+    exporter_.Drain(budget, [this] { ended_ = true; });
+    for (milliseconds passed{0}; !ended_ && passed <= budget; passed += milliseconds(10)) {
+      if (!peer_.calls.empty()) peer_.Succeed();
+      peer_.Advance(milliseconds(10));
+    }
+  }
+
+ private:
+  ScriptedPeer peer_;
+  exporters::collector::Collector exporter_;
+  bool ended_ = false;
+};
+
+class FileUnderTest final : public SinkUnderTest {
+ public:
+  FileUnderTest()
+      : path_(NewFolder() / "spans.jsonl"),
+        exporter_({.path = path_, .queue_bytes = kLittleRoom}, {row, metrics, clock_}) {
+    exporter_.Start();
+  }
+  ~FileUnderTest() override { std::filesystem::remove_all(path_.parent_path()); }
+  model::Sink<model::OtlpBatch>& sink() override { return exporter_; }
+  void Work(uint32_t) override {}
+  void Drain(milliseconds budget) override { exporter_.Stop(steady_clock::now() + budget); }
+
+ private:
+  static std::filesystem::path NewFolder() {
+    std::string pattern = std::filesystem::temp_directory_path() / "weft_sink_XXXXXX";
+    return ::mkdtemp(pattern.data()) != nullptr ? pattern : "";
+  }
+  std::filesystem::path path_;
+  base::SystemClock clock_;
+  exporters::file::File exporter_;
+};
+
+class StoreUnderTest final : public SinkUnderTest {
+ public:
+  StoreUnderTest()
+      : exporter_({.max_bytes = 256 << 10, .queue_bytes = kLittleRoom}, {row, metrics}) {
+    exporter_.Start();
+  }
+  model::Sink<model::OtlpBatch>& sink() override { return exporter_; }
+  void Work(uint32_t) override { (void)exporter_.Find({}); }
+  void Drain(milliseconds budget) override { exporter_.Stop(steady_clock::now() + budget); }
+
+ private:
+  exporters::store::Store exporter_;
+};
+
+class NoneUnderTest final : public SinkUnderTest {
+ public:
+  model::Sink<model::OtlpBatch>& sink() override { return exporter_; }
+  void Work(uint32_t) override {}
+  void Drain(milliseconds) override {}
+
+ private:
+  exporters::none::None exporter_{row};
+};
+
+template <typename T>
+std::function<std::unique_ptr<SinkUnderTest>()> Maker() {
+  return [] { return std::make_unique<T>(); };
+}
+
+}  // namespace
+
+const std::vector<SinkRow>& Sinks() {
+  static const std::vector<SinkRow> rows = {
+      {"collector", Maker<CollectorUnderTest>()},
+      {"file", Maker<FileUnderTest>()},
+      {"none", Maker<NoneUnderTest>()},
+      {"store", Maker<StoreUnderTest>(), true},
+  };
+  return rows;
+}
+
+}  // namespace weft::contract

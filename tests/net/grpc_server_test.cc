@@ -1,0 +1,357 @@
+// The Listener's HTTP/2 and gRPC side, against gRPC C++ as a client and against raw frames.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <nghttp2/nghttp2.h>
+
+#include "grpc_peer.h"
+#include "harness.h"
+#include "net/grpc_framing.h"
+
+namespace weft::net {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
+  std::string out;
+  for (int shift : {16, 8, 0}) out.push_back(static_cast<char>(payload.size() >> shift));
+  out.push_back(static_cast<char>(type));
+  out.push_back(static_cast<char>(flags));
+  for (int shift : {24, 16, 8, 0}) out.push_back(static_cast<char>(stream >> shift));
+  return out.append(payload);
+}
+
+std::string Literal(std::string_view name, std::string_view value) {
+  std::string out(1, '\0');
+  for (std::string_view text : {name, value}) {
+    out.push_back(static_cast<char>(text.size()));
+    out.append(text);
+  }
+  return out;
+}
+
+std::string GrpcHead(uint32_t stream, uint8_t flags = 4, std::string_view extra = "") {
+  return Frame(1, flags, stream,
+               Literal(":method", "POST") + Literal(":scheme", "http") + Literal(":path", "/a/b") +
+                   Literal(":authority", "x") + Literal("content-type", "application/grpc") +
+                   std::string(extra));
+}
+
+// A raw HTTP/2 client that reads frames; headers come out as "name: value\n", DATA as it is.
+class RawHttp2 {
+ public:
+  explicit RawHttp2(uint16_t port) : client(port) {
+    nghttp2_hd_inflate_new(&inflater_);
+    client.Send(std::string(kPreface) + Frame(4, 0, 0, ""));
+    Read(4);
+    client.Send(Frame(4, 1, 0, ""));
+  }
+  ~RawHttp2() { nghttp2_hd_inflate_del(inflater_); }
+
+  // Up to and including the first frame with END_STREAM.
+  std::string ReadResponse() {
+    std::string out;
+    while (Read(-1, &out) >= 0 && !ended_) {
+    }
+    return out;
+  }
+  RawClient client;
+
+ private:
+  // Reads frames until one of type `until` (-1: one frame); its type, or -2 at the end.
+  int Read(int until, std::string* text = nullptr) {
+    for (;;) {
+      std::string head = client.ReadSize(9, 9);
+      if (head.size() < 9) return -2;
+      auto byte = [&](size_t i) { return static_cast<uint8_t>(head[i]); };
+      size_t size = size_t{byte(0)} << 16 | size_t{byte(1)} << 8 | byte(2);
+      std::string payload = client.ReadSize(size, size);
+      if (byte(3) == 1) payload = Inflate(payload);
+      if (text != nullptr && byte(3) <= 1) *text += payload;
+      ended_ = byte(3) <= 1 && (byte(4) & 1) != 0;
+      if (until < 0 || byte(3) == until) return byte(3);
+    }
+  }
+  std::string Inflate(const std::string& block) {
+    std::string out;
+    auto in = reinterpret_cast<uint8_t*>(const_cast<char*>(block.data()));
+    size_t left = block.size();
+    for (int flags = 0; (flags & NGHTTP2_HD_INFLATE_FINAL) == 0;) {
+      nghttp2_nv nv;
+      ssize_t n = nghttp2_hd_inflate_hd2(inflater_, &nv, &flags, in, left, 1);
+      if (n < 0) break;
+      in += n, left -= static_cast<size_t>(n);
+      if ((flags & NGHTTP2_HD_INFLATE_EMIT) == 0) continue;
+      out.append(reinterpret_cast<char*>(nv.name), nv.namelen).append(": ");
+      out.append(reinterpret_cast<char*>(nv.value), nv.valuelen).append("\n");
+    }
+    nghttp2_hd_inflate_end_headers(inflater_);
+    return out;
+  }
+
+  nghttp2_hd_inflater* inflater_ = nullptr;
+  bool ended_ = false;
+};
+
+TEST(GrpcServer, EchoesSmallAndLargeMessages) {
+  Server server;
+  GrpcClient client(server.endpoint());
+  for (size_t size : {0, 1, 11, 16384, 65536, 3 << 20, 20 << 20}) {
+    std::string reply, request(size, 'a');
+    for (size_t i = 0; i < size; i += 1009) request[i] = static_cast<char>('b' + i % 20);
+    grpc::Status status = client.Call(request, &reply);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_TRUE(reply == request) << size;
+  }
+}
+
+TEST(GrpcServer, InflatesGzipAndDeflate) {
+  Server server;
+  GrpcClient client(server.endpoint());
+  for (auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    std::string reply, request(300'000, 'z');
+    grpc::Status status = client.Call(request, &reply, algorithm);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_TRUE(reply == request);
+  }
+}
+
+TEST(GrpcServer, ErrorsCarryMessageAndDetails) {
+  Server server({}, 1 << 20, [](Request&& request, Responder responder) {
+    EXPECT_TRUE(request.is_grpc);
+    EXPECT_EQ(request.path, "/test.Service/Method");
+    EXPECT_TRUE(request.peer.IsLoopback());
+    Response response;
+    response.grpc_status = kGrpcUnavailable;
+    response.grpc_message = "voll: 100 % – später\n";
+    response.grpc_status_details = RetryInfoDetails(14, "busy", std::chrono::seconds(2));
+    responder.Send(std::move(response));
+  });
+  GrpcClient client(server.endpoint());
+  std::string reply;
+  grpc::Status status = client.Call("x", &reply);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "voll: 100 % – später\n");
+  EXPECT_EQ(FindRetryDelay(base::AsBytes(status.error_details())), std::chrono::seconds(2));
+}
+
+TEST(GrpcServer, AnswersMayComeLaterAndOutOfOrder) {
+  std::vector<Responder> waiting;
+  Server server({}, 1 << 20, [&](Request&& request, Responder responder) {
+    waiting.push_back(std::move(responder));
+    if (waiting.size() < 3) return;
+    for (size_t i = waiting.size(); i-- > 0;) {
+      Response response;
+      response.body = "to " + std::to_string(i);
+      waiting[i].Send(std::move(response));
+    }
+    (void)request;
+  });
+  GrpcClient client(server.endpoint());
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      std::string reply;
+      if (client.Call("x", &reply).ok() && reply.starts_with("to ")) ++good;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(good, 3);
+}
+
+TEST(GrpcServer, DroppedResponderIsInternal) {
+  Server server({}, 1 << 20, [](Request&&, Responder) {});
+  GrpcClient client(server.endpoint());
+  std::string reply;
+  EXPECT_EQ(client.Call("x", &reply).error_code(), grpc::StatusCode::INTERNAL);
+}
+
+// Case F32.
+TEST(GrpcServer, TooLargeIsResourceExhaustedAndNotRetryable) {
+  ListenerOptions options;
+  options.max_body_bytes = 1000;
+  Server server(options);
+  GrpcClient client(server.endpoint());
+  std::string reply;
+  grpc::Status status = client.Call(std::string(4 << 20, 'a'), &reply);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_details(), "");
+  EXPECT_TRUE(client.Call(std::string(1000, 'a'), &reply).ok());
+}
+
+TEST(GrpcServer, NoCreditIsUnavailableWithRetryInfo) {
+  Server server({}, 1000);
+  GrpcClient client(server.endpoint());
+  std::string reply;
+  grpc::Status status = client.Call(std::string(100'000, 'a'), &reply);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(FindRetryDelay(base::AsBytes(status.error_details())), std::chrono::seconds(1));
+  EXPECT_TRUE(client.Call("small", &reply).ok());
+}
+
+TEST(GrpcServer, ChargeGoesWithTheRequest) {
+  std::optional<Request> kept;
+  Server server({}, 1 << 20, [&](Request&& request, Responder responder) {
+    kept = std::move(request);
+    responder.Send({});
+  });
+  GrpcClient client(server.endpoint());
+  std::string reply;
+  EXPECT_TRUE(client.Call(std::string(5000, 'a'), &reply).ok());
+  server.thread.Do([&] {
+    EXPECT_EQ(server.credit.used(), 5000u);
+    EXPECT_EQ(kept->charge.bytes(), 5000u);
+    kept.reset();
+    EXPECT_EQ(server.credit.used(), 0u);
+  });
+}
+
+// Case F31.
+TEST(GrpcServer, GzipBombIsRefusedInBoundedMemory) {
+  ListenerOptions options;
+  options.max_body_bytes = 16 << 20;
+  Server server(options);
+  std::string bomb = Deflated(base::Compression::kGzip, std::string(size_t{128} << 20, '\0'));
+  auto prefix = GrpcPrefix(true, static_cast<uint32_t>(bomb.size()));
+  std::string message(prefix.begin(), prefix.end());
+  message += bomb;
+  std::string sent = GrpcHead(1, 4, Literal("grpc-encoding", "gzip"));
+  for (size_t at = 0; at < message.size(); at += 16000) {
+    bool last = at + 16000 >= message.size();
+    sent += Frame(0, last ? 1 : 0, 1, std::string_view(message).substr(at, 16000));
+  }
+  long before = ResetPeakRssKb();
+  RawHttp2 http2(server.port());
+  http2.client.Send(sent);
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("grpc-status: 8\n"));
+  EXPECT_LT(PeakRssKb() - before, 48 << 10);
+}
+
+TEST(GrpcServer, PrefaceMayArriveByteByByte) {
+  Server server;
+  RawClient client(server.port());
+  std::string sent = std::string(kPreface) + Frame(4, 0, 0, "") + GrpcHead(1) +
+                     Frame(0, 9, 1, std::string("\2\0\0\0\0\3abc\0\0", 11));  // padded DATA
+  for (char c : sent) {
+    client.Send(std::string_view(&c, 1));
+    server.thread.Do([] {});
+  }
+  EXPECT_THAT(client.ReadUntil("abc"), HasSubstr("abc"));
+}
+
+TEST(GrpcServer, TruncatedAndRepeatedMessagesHaveTheirStatus) {
+  Server server;
+  RawHttp2 http2(server.port());
+  http2.client.Send(GrpcHead(1) + Frame(0, 1, 1, std::string("\0\0\0\0\5abc", 8)));
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("grpc-status: 3\n"));
+  http2.client.Send(GrpcHead(3) + Frame(0, 1, 3, std::string("\0\0\0\0\1a\0\0\0\0\1b", 12)));
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("grpc-status: 12\n"));
+  http2.client.Send(GrpcHead(5, 5));  // END_STREAM without a message
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("grpc-status: 3\n"));
+  http2.client.Send(GrpcHead(7) + Frame(0, 1, 7, std::string("\0\0\0\0\1a", 6)));
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("grpc-status: 0\n"));
+}
+
+TEST(GrpcServer, OtherHttp2RequestsAreOrdinaryHttp) {
+  Server server;
+  RawClient client(server.port());
+  client.Send(std::string(kPreface) + Frame(4, 0, 0, "") +
+              Frame(1, 5, 1,
+                    Literal(":method", "GET") + Literal(":scheme", "http") +
+                        Literal(":path", "/p?q=1") + Literal(":authority", "x")));
+  EXPECT_THAT(client.ReadUntil("GET /p?q=1"), HasSubstr("GET /p?q=1"));
+}
+
+// Case F35. Each of these must cost the client its connection.
+TEST(GrpcServer, FloodsCloseTheConnection) {
+  Server server;
+  auto repeat = [](std::string_view one, int times) {
+    std::string out;
+    for (int i = 0; i < times; ++i) out += one;
+    return out;
+  };
+  for (const auto& [name, flood] : {
+           std::pair("ping", repeat(Frame(6, 0, 0, "12345678"), 3000)),
+           std::pair("settings", repeat(Frame(4, 0, 0, ""), 3000)),
+           std::pair("empty data", GrpcHead(1) + repeat(Frame(0, 0, 1, ""), 3000)),
+           std::pair("continuation",
+                     GrpcHead(1, 0) + repeat(Frame(9, 0, 1, Literal("a", "b")), 3000)),
+           std::pair("rapid reset", std::string()),
+           std::pair(
+               "huge header list",
+               GrpcHead(1, 0) + repeat(Frame(9, 0, 1, Literal("a", std::string(120, 'x'))), 600)),
+           std::pair("window update", repeat(Frame(8, 0, 0, std::string("\0\0\0\1", 4)), 3000)),
+       }) {
+    RawClient client(server.port());
+    client.Send(std::string(kPreface) + Frame(4, 0, 0, ""));
+    if (std::string_view(name) == "rapid reset") {
+      for (uint32_t id = 1; id < 6000; id += 2) {
+        if (!client.Send(GrpcHead(id) + Frame(3, 0, id, std::string("\0\0\0\x08", 4)))) break;
+      }
+    } else {
+      client.Send(flood);
+    }
+    EXPECT_TRUE(client.WaitClosed()) << name;
+  }
+  // An honest client is served all the while.
+  GrpcClient honest(server.endpoint());
+  std::string reply;
+  EXPECT_TRUE(honest.Call("x", &reply).ok());
+}
+
+// Case F33.
+TEST(GrpcServer, SlowHeadBodyAndIdleConnectionsAreEnded) {
+  ListenerOptions options;
+  options.header_timeout = options.body_timeout = options.idle_timeout = milliseconds(60);
+  Server server(options);
+  RawClient preface(server.port()), head(server.port()), idle(server.port());
+  RawHttp2 body(server.port());
+  preface.Send(kPreface.substr(0, 10));
+  head.Send(std::string(kPreface) + Frame(4, 0, 0, "") + GrpcHead(1, 0));
+  body.client.Send(GrpcHead(1) + Frame(0, 0, 1, std::string("\0\0\0\0\5ab", 7)));
+  idle.Send(std::string(kPreface) + Frame(4, 0, 0, ""));
+  EXPECT_TRUE(preface.WaitClosed());
+  EXPECT_TRUE(head.WaitClosed());
+  EXPECT_THAT(body.ReadResponse(), HasSubstr("grpc-status: 4\n"));
+  EXPECT_TRUE(idle.WaitClosed());
+}
+
+// Case F34: out of descriptors, then some come back.
+TEST(GrpcServer, AcceptsAgainAfterDescriptorsRanOut) {
+  Server server;
+  rlimit old;
+  getrlimit(RLIMIT_NOFILE, &old);
+  std::vector<int> hoard;
+  RawClient before(server.port());
+  int probe = open("/dev/null", O_RDONLY);
+  rlimit tight = old;
+  tight.rlim_cur = static_cast<rlim_t>(probe) + 40;
+  setrlimit(RLIMIT_NOFILE, &tight);
+  close(probe);
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int fd = open("/dev/null", O_RDONLY); fd >= 0; fd = open("/dev/null", O_RDONLY)) {
+    hoard.push_back(fd);
+  }
+  ASSERT_FALSE(hoard.empty());
+  close(hoard.back());
+  hoard.pop_back();
+  RawClient refused(server.port());
+  EXPECT_TRUE(refused.WaitClosed());
+  for (int fd : hoard) close(fd);
+  setrlimit(RLIMIT_NOFILE, &old);
+  EXPECT_GE(server.listener->refused_connections(), 1u);
+  auto start = std::chrono::steady_clock::now();
+  RawClient after(server.port());
+  after.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(after.ReadUntil("GET /x"), HasSubstr("200 OK"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+}
+
+}  // namespace
+}  // namespace weft::net
