@@ -57,7 +57,12 @@ struct Console::State {
         tail(deps.clock, deps.metrics),
         credit(kCreditBytes),
         admin(deps, tail),
-        query(deps) {}
+        query(deps) {
+    deps.metrics
+        .Get(base::MetricKind::kGauge, "weft_build_info", "Always 1; the label tells the version.",
+             {{"version", deps.version}})
+        .Set(1);
+  }
 
   base::Result<std::unique_ptr<net::Listener>> Open(const char* name, const std::string& endpoint,
                                                     net::Service service) {

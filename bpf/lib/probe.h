@@ -155,25 +155,29 @@ static __always_inline bool probe__judge(struct sock *sk, struct socket_state *s
 	return true;
 }
 
-/* Moves the position over the call and returns that of its first byte. A FIN that was read with the
- * last data counts one in copied_seq, and is no byte. */
-static __always_inline __u64 probe__advance(struct direction_state *d, const struct sock *sk,
-					    __u32 sequence, __u32 direction, __u32 moved)
+/* Moves the position over the call and fills in where it started. A FIN that was read with the last
+ * data counts one in copied_seq, and is no byte. */
+static __always_inline void probe__advance(struct direction_state *d, const struct sock *sk,
+					   __u32 sequence, __u32 direction, struct data *data)
 {
 	__u32 delta = sequence - d->sequence;
 
-	if (direction == WEFT_RECEIVE && delta == moved + 1 && (sk->sk_shutdown & RCV_SHUTDOWN))
-		delta = moved;
 	d->sequence = sequence;
+	if (direction == WEFT_RECEIVE && delta == data->length + 1 &&
+	    (sk->sk_shutdown & RCV_SHUTDOWN)) {
+		delta--;
+		sequence--;
+	}
 	d->end += delta;
-	return d->end >= moved ? d->end - moved : 0;
+	data->position = d->end >= data->length ? d->end - data->length : 0;
+	data->sequence = sequence - data->length;
 }
 
 /* How much of the call is copied, and from where. Within the budget: its start. Beyond it, only
  * lengths travel, unless the agent has said that the message ends inside this call. */
 static __always_inline void probe__spend_budget(const struct socket_state *s,
 						struct direction_state *d, __u32 direction,
-						struct data *data)
+						bool readable, struct data *data)
 {
 	if (data->length > d->budget) {
 		struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
@@ -187,6 +191,8 @@ static __always_inline void probe__spend_budget(const struct socket_state *s,
 			bpf_map_delete_elem(&message_ends, &key);
 		}
 	}
+	if (!readable)
+		return; /* a file's bytes cost nothing of the budget */
 	data->want = data->length - data->offset;
 	if (data->want > d->budget)
 		data->want = d->budget;
@@ -246,7 +252,7 @@ static __always_inline void probe__record(struct sock *sk, struct socket_state *
 	probe__announce(sk, s, call);
 	if (!(s->flags & SOCKET_ANNOUNCED))
 		return; /* counted where there was no room for it */
-	probe__spend_budget(s, d, call->direction, data);
+	probe__spend_budget(s, d, call->direction, buffer, data);
 	if (data->want == 0) {
 		read__pass_mmsg(d, call->direction);
 		buffer = NULL;
@@ -294,8 +300,7 @@ static __always_inline int probe__tcp_data(struct sock *sk, int ret, const __u32
 	if (!s)
 		return 0; /* counted */
 	d = &s->direction[direction];
-	data.position = probe__advance(d, sk, probe__sequence(tp, direction), direction, ret);
-	data.sequence = d->sequence - ret;
+	probe__advance(d, sk, probe__sequence(tp, direction), direction, &data);
 	first = s->last == LAST_NONE;
 	turned = s->last != direction;
 	s->last = direction;

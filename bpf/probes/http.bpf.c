@@ -10,6 +10,11 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* So that the layout of every record is in the object's type information, where tests compare it. */
+const struct weft_connection *record_connection __attribute__((unused));
+const struct weft_data *record_data __attribute__((unused));
+const struct weft_end *record_end __attribute__((unused));
+
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_send, struct sock *sk, int ret, int flags)
 {

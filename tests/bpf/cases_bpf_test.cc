@@ -42,17 +42,17 @@ TEST_F(CaptureTest, T2TruncatedAndEmptyReadsTakeNoBytesFromTheBuffer) {
     char buffer[500] = "not what was received";
     Write(client, kRequest);
     Must(read(server, buffer, 0) == 0, "empty read");
-    Must(recv(server, buffer, 4, 0) == 4, "recv");
+    Must(recv(server, buffer, 10, 0) == 10, "recv");
     Must(recv(server, buffer, 6, MSG_TRUNC) == 6, "discard");
-    ReadAll(server, kRequest.size() - 10);
+    ReadAll(server, kRequest.size() - 16);
   });
   std::vector<SeenSegment> seen = ServerReceives();
   ASSERT_THAT(seen, SizeIs(3));
-  EXPECT_EQ(seen[0].bytes, kRequest.substr(0, 4));
+  EXPECT_EQ(seen[0].bytes, kRequest.substr(0, 10));
   EXPECT_EQ(seen[1].length, 6u);
   EXPECT_THAT(seen[1].bytes, IsEmpty());
-  EXPECT_EQ(seen[2].position, 10u);
-  EXPECT_EQ(seen[2].bytes, kRequest.substr(10));
+  EXPECT_EQ(seen[2].position, 16u);
+  EXPECT_EQ(seen[2].bytes, kRequest.substr(16));
   EXPECT_THAT(Seen(true, model::Direction::kReceive, model::SegmentKind::kEnd), IsEmpty());
 }
 

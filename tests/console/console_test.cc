@@ -24,6 +24,7 @@ class ConsoleTest : public testing::Test {
                   .ledger = ledger_,
                   .metrics = metrics_,
                   .traces = &traces_,
+                  .version = "1.2.3",
                   .status = [] { return std::string("{}"); }}) {}
   net::HttpReply Fetch(uint16_t port, const std::string& target) {
     auto reply = net::HttpGet("127.0.0.1:" + std::to_string(port), target, kPatience);
@@ -46,6 +47,7 @@ TEST_F(ConsoleTest, ServesBothPortsUntilItIsStopped) {
   EXPECT_EQ(Fetch(admin, "/healthz").body, "ok\n");
   EXPECT_THAT(Fetch(admin, "/metrics").body,
               HasSubstr("weft_console_requests_total{port=\"admin\"} 2"));
+  EXPECT_THAT(Fetch(admin, "/metrics").body, HasSubstr("weft_build_info{version=\"1.2.3\"} 1\n"));
   EXPECT_EQ(Fetch(query, "/api/services").status, 200);
   EXPECT_THAT(Fetch(query, "/").content_type, HasSubstr("text/html"));
   EXPECT_EQ(Fetch(query, "/metrics").status, 404);

@@ -76,46 +76,47 @@ class OpenMessage {
   size_t begin_ = 0;
 };
 
-// An encoded AnyValue: a short head and, for text and bytes, a tail that is not copied.
+// An AnyValue to be written.
 class Value {
  public:
-  static Value Text(std::string_view text) { return Tail(otlp::field::kTextValue, text); }
-  static Value Bytes(std::string_view bytes) { return Tail(otlp::field::kBytesValue, bytes); }
-  static Value Bool(bool value) { return Number(otlp::field::kBoolValue, value); }
+  static Value Text(std::string_view text) {
+    return {otlp::field::kTextValue, otlp::WireType::kBytes, text.size(), text};
+  }
+  static Value Bytes(std::string_view bytes) {
+    return {otlp::field::kBytesValue, otlp::WireType::kBytes, bytes.size(), bytes};
+  }
+  static Value Bool(bool value) {
+    return {otlp::field::kBoolValue, otlp::WireType::kVarint, value, {}};
+  }
   static Value Int(int64_t value) {
-    return Number(otlp::field::kIntValue, static_cast<uint64_t>(value));
+    return {otlp::field::kIntValue, otlp::WireType::kVarint, static_cast<uint64_t>(value), {}};
   }
   static Value Double(double value) {
-    Value out(TagByte(otlp::field::kDoubleValue, otlp::WireType::kFixed64));
-    const uint64_t bits = std::bit_cast<uint64_t>(value);
-    for (int i = 0; i < 8; ++i) out.head_[out.head_size_++] = static_cast<uint8_t>(bits >> (8 * i));
-    return out;
+    return {
+        otlp::field::kDoubleValue, otlp::WireType::kFixed64, std::bit_cast<uint64_t>(value), {}};
   }
-  size_t size() const { return head_size_ + tail_.size(); }
+  size_t size() const { return 1 + (is_fixed_ ? 8 : otlp::VarintSize(number_)) + tail_.size(); }
   uint8_t* Put(uint8_t* p) const {
-    std::memcpy(p, head_.data(), head_.size());  // the callers keep kSlack free
-    p += head_size_;
+    *p++ = tag_;
+    if (is_fixed_) {
+      for (int i = 0; i < 8; ++i) *p++ = static_cast<uint8_t>(number_ >> (8 * i));
+      return p;
+    }
+    p = otlp::PutVarint(p, number_);
     CopyShort(p, tail_.data(), tail_.size());
     return p + tail_.size();
   }
-  static constexpr size_t kSlack = 16;
 
  private:
-  explicit Value(uint8_t tag) : head_size_(1) { head_[0] = tag; }
-  static Value Tail(uint32_t field, std::string_view tail) {
-    Value out = Number(field, tail.size(), otlp::WireType::kBytes);
-    out.tail_ = tail;
-    return out;
-  }
-  static Value Number(uint32_t field, uint64_t n, otlp::WireType type = otlp::WireType::kVarint) {
-    Value out(TagByte(field, type));
-    out.head_size_ =
-        static_cast<size_t>(otlp::PutVarint(out.head_.data() + 1, n) - out.head_.data());
-    return out;
-  }
+  Value(uint32_t field, otlp::WireType type, uint64_t number, std::string_view tail)
+      : tag_(TagByte(field, type)),
+        is_fixed_(type == otlp::WireType::kFixed64),
+        number_(number),
+        tail_(tail) {}
 
-  std::array<uint8_t, kSlack> head_{};
-  size_t head_size_;
+  uint8_t tag_;
+  bool is_fixed_;
+  uint64_t number_;  // the value, or the length of the tail
   std::string_view tail_;
 };
 
@@ -123,7 +124,7 @@ inline void PutAttribute(base::ByteBuffer& out, uint32_t field, std::string_view
                          const Value& value) {
   const size_t key_size = 1 + otlp::VarintSize(key.size()) + key.size();
   const size_t content = key_size + 1 + otlp::VarintSize(value.size()) + value.size();
-  uint8_t* const start = out.Grow(content + 11 + Value::kSlack);
+  uint8_t* const start = out.Grow(content + 11);
   uint8_t* p = start;
   *p++ = TagByte(field, otlp::WireType::kBytes);
   p = otlp::PutVarint(p, content);

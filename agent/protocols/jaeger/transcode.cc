@@ -287,8 +287,12 @@ class BatchWriter {
     }
     p = PutLittle64(p, field::kStart, span.StartNs());
     p = PutLittle64(p, field::kEnd, span.EndNs());
+    if (span.flags & kSampledFlag) {
+      p = otlp::PutVarint(p, field::kFlags << 3 | static_cast<uint32_t>(otlp::WireType::kFixed32));
+      *p++ = 1;
+      for (int i = 0; i < 3; ++i) *p++ = 0;
+    }
     out_.Commit(static_cast<size_t>(p - start));
-    if (span.flags & kSampledFlag) otlp::Writer(out_).Fixed32(field::kFlags, 1);
 
     if (status.code == StatusCode::kUnset && status.message.empty()) return;
     OpenMessage<1> message(out_, field::kStatus);
@@ -413,7 +417,7 @@ class BatchWriter {
   }
 
   bool ReadTag(Tag& tag) {
-    Reader r = reader_;  // in registers; the buffer that is written might be anywhere
+    Reader r({reader_.position(), reader_.left()});  // in registers, if its address is never taken
     Seen seen;
     Field f{.type = Type::kStop, .flag = false, .id = UsualTagFields(r, tag, seen)};
     while ((f = r.NextField(f.id)).type != Type::kStop) {
@@ -428,12 +432,14 @@ class BatchWriter {
       } else if (f.id == 6 && f.type == Type::kI64) {
         tag.number = r.I64();
       } else {
-        thrift::SkipField(r, f);
+        reader_.MoveTo(r);
+        thrift::SkipField(reader_, f);
+        r.MoveTo(reader_);
         continue;
       }
       seen.Add(f.id);
     }
-    reader_ = r;
+    reader_.MoveTo(r);
     return seen.All(Ids(1, 2)) ? reader_.ok() : reader_.Fail();
   }
 

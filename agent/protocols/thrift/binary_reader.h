@@ -20,7 +20,7 @@ class BinaryReader : public Cursor {
 
   HeadStatus Head(MessageHead* out) {
     if (left() > 0 && *p_ == 0x82) return HeadStatus::kOtherProtocol;
-    const uint32_t first = static_cast<uint32_t>(Big<4>());
+    const uint32_t first = Big<uint32_t>();
     uint8_t kind;
     if (first >> 31) {
       if (first >> 16 != 0x8001) return HeadStatus::kBad;
@@ -59,18 +59,18 @@ class BinaryReader : public Cursor {
 
   bool Bool(const Field&) { return U8() != 0; }
   uint8_t Byte() { return U8(); }
-  int16_t I16() { return static_cast<int16_t>(Big<2>()); }
-  int32_t I32() { return static_cast<int32_t>(Big<4>()); }
-  int64_t I64() { return static_cast<int64_t>(Big<8>()); }
-  double Double() { return std::bit_cast<double>(Big<8>()); }
+  int16_t I16() { return static_cast<int16_t>(Big<uint16_t>()); }
+  int32_t I32() { return static_cast<int32_t>(Big<uint32_t>()); }
+  int64_t I64() { return static_cast<int64_t>(Big<uint64_t>()); }
+  double Double() { return std::bit_cast<double>(Big<uint64_t>()); }
   // A negative length is larger than anything that can be left.
-  std::string_view Binary() { return Take(static_cast<uint32_t>(Big<4>())); }
+  std::string_view Binary() { return Take(Big<uint32_t>()); }
   std::string_view Uuid() { return Take(16); }
 
   ListHead List() {
     ListHead list;
     const uint8_t type = U8();
-    const uint32_t count = static_cast<uint32_t>(Big<4>());
+    const uint32_t count = Big<uint32_t>();
     // An empty list may carry any element type: some writers leave it zero.
     if (!ok() || count == 0) return list;
     list.element = TypeOf(type);
@@ -82,7 +82,7 @@ class BinaryReader : public Cursor {
   MapHead Map() {
     MapHead map;
     const uint8_t key = U8(), value = U8();
-    const uint32_t count = static_cast<uint32_t>(Big<4>());
+    const uint32_t count = Big<uint32_t>();
     if (!ok() || count == 0) return map;
     map.key = TypeOf(key);
     map.value = TypeOf(value);
@@ -102,13 +102,16 @@ class BinaryReader : public Cursor {
     static constexpr uint8_t kBytes[17] = {1, 1, 1, 1, 8, 1, 2, 1, 4, 1, 8, 4, 1, 6, 5, 5, 16};
     return kBytes[static_cast<uint8_t>(type)];
   }
-  template <size_t N>
-  uint64_t Big() {
-    if (left() < N) return Fail(), 0;
-    uint64_t value = 0;
-    for (size_t i = 0; i < N; ++i) value = value << 8 | p_[i];
-    p_ += N;
-    return value;
+  template <typename Word>
+  Word Big() {
+    if (left() < sizeof(Word)) return Fail(), Word{0};
+    Word value;
+    std::memcpy(&value, p_, sizeof value);
+    p_ += sizeof value;
+    if constexpr (std::endian::native == std::endian::big) return value;
+    if constexpr (sizeof value == 2) return __builtin_bswap16(value);
+    if constexpr (sizeof value == 4) return __builtin_bswap32(value);
+    return static_cast<Word>(__builtin_bswap64(value));
   }
 };
 

@@ -72,6 +72,12 @@ class Cursor {
   bool ok() const { return ok_; }
   size_t left() const { return static_cast<size_t>(end_ - p_); }
   const uint8_t* position() const { return p_; }
+  // Goes to where `o`, a copy of this cursor, has come. Member by member: copying all of it at once
+  // would read what has just been written in smaller pieces, and the processor would wait for that.
+  void MoveTo(const Cursor& o) {
+    p_ = o.p_;
+    ok_ = o.ok_;
+  }
   // Always false, so that it reads well in conditions.
   bool Fail() {
     ok_ = false;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -20,6 +21,17 @@ namespace {
 using model::PushResult;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+
+// The writer thread reads it while the test moves it.
+class SharedClock final : public base::Clock {
+ public:
+  uint64_t MonotonicNs() const override { return now_ns_; }
+  int64_t UnixOffsetNs() const override { return 0; }
+  void Advance(uint64_t ns) { now_ns_ += ns; }
+
+ private:
+  std::atomic<uint64_t> now_ns_{1};
+};
 
 class FileExporter : public ::testing::Test {
  protected:
@@ -57,7 +69,7 @@ class FileExporter : public ::testing::Test {
   std::filesystem::path folder_, path_;
   base::LedgerRow row_{"exporter file", "spans"};
   base::MetricRegistry metrics_;
-  base::FakeClock clock_;
+  SharedClock clock_;
 };
 
 TEST_F(FileExporter, EveryBatchIsOneLineThatReadsBack) {

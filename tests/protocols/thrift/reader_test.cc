@@ -154,6 +154,25 @@ TYPED_TEST(ThriftReader, NestingHasALimit) {
   }
 }
 
+TYPED_TEST(ThriftReader, TryFieldTakesThatFieldOnly) {
+  this->writer_.Begin();
+  this->writer_.I64Field(3, 5);
+  this->writer_.TextField(4, "x");
+  this->writer_.End();
+  TypeParam r(this->writer_.view());
+  EXPECT_FALSE(r.TryField(0, 2, Type::kI64));
+  EXPECT_FALSE(r.TryField(0, 3, Type::kI32));
+  EXPECT_FALSE(r.TryField(0, 3, Type::kBool));
+  ASSERT_TRUE(r.TryField(0, 3, Type::kI64));
+  EXPECT_EQ(r.I64(), 5);
+  ASSERT_TRUE(r.TryField(3, 4, Type::kBinary));
+  EXPECT_EQ(r.Binary(), "x");
+  EXPECT_FALSE(r.TryField(4, 5, Type::kI64));
+  EXPECT_EQ(r.NextField(4).type, Type::kStop);
+  EXPECT_TRUE(r.ok());
+  EXPECT_FALSE(r.TryField(4, 5, Type::kI64));  // at the end
+}
+
 // F28
 TYPED_TEST(ThriftReader, UnknownTypesAreRefused) {
   const std::vector<int> types =

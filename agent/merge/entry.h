@@ -1,0 +1,73 @@
+// The words inside merge: an Entry is one exchange as the kernel sees it from one side; its Identity
+// is the ids under which the operation is (or will be) known and outlives the entry, so that
+// children find their parent after it was emitted or merged; a Trace is the trace that a chain of
+// exchanges without any wire context shares until somebody gives it an id. Private to this room.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/ids.h"
+#include "model/span.h"
+
+namespace weft::merge {
+
+struct ProcessState;
+
+// A set that grows by joining (union-find). It starts with a random id; the first SDK that speaks,
+// or the first member that is emitted, fixes it.
+struct Trace {
+  base::TraceId id;
+  bool is_fixed = false;
+  bool is_unsampled = false;
+  uint32_t covered = 0;  // undecided members whose process may still export
+  std::shared_ptr<Trace> joined;  // not null: ask that one
+};
+using TraceRef = std::shared_ptr<Trace>;
+
+inline const TraceRef& RootOf(const TraceRef& trace) {
+  const TraceRef* t = &trace;
+  while ((*t)->joined != nullptr) t = &(*t)->joined;
+  return *t;
+}
+
+// Makes both one. False if both are fixed and differ: then nothing is changed.
+bool Join(const TraceRef& a, const TraceRef& b);
+
+struct Identity {
+  base::SpanId span_id;
+  TraceRef trace;
+  bool is_decided = false;  // the operation was emitted, merged or dropped
+};
+using IdentityRef = std::shared_ptr<Identity>;
+
+enum class Parenthood : uint8_t {
+  kNone,       // a root, or what the wire context says
+  kThread,     // the only request that was open on the same thread
+  kPair,       // the other end of the same connection
+  kForwarded,  // the request that brought the same header
+};
+
+struct Entry {
+  model::Span span;  // the newest
+  IdentityRef self;
+  IdentityRef parent;  // what `parenthood` found; null for kNone
+  Parenthood parenthood = Parenthood::kNone;
+  ProcessState* process = nullptr;
+  Entry* pair = nullptr;              // the other end of the connection, while it is in the window
+  Entry* next_same_context = nullptr;  // chain of the window's index
+  TraceRef counted;                   // where it was added to Trace::covered
+  uint64_t finished_at_ns = 0;        // monotonic; 0 while the exchange is open
+  uint64_t indexed_at_ns = 0;         // key of ProcessState::bare
+  size_t bytes = 0;
+  bool is_claimed = false;       // by a span of the batch that is being matched
+  bool id_is_taken = false;      // client: another span has the id S of the wire context
+  bool id_is_given_out = false;  // an SDK span was made its child
+
+  bool is_finished() const { return finished_at_ns != 0; }
+  bool is_waiting() const { return !self->is_decided; }
+  bool is_client() const { return span.role == model::Role::kClient; }
+  bool is_unsampled() const { return span.context && (span.context->flags & 1) == 0; }
+};
+
+}  // namespace weft::merge

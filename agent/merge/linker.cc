@@ -1,0 +1,162 @@
+#include "merge/linker.h"
+
+#include <algorithm>
+
+namespace weft::merge {
+namespace {
+
+using model::Role;
+
+IdentityRef NewIdentity(const Entry& entry) {
+  auto identity = std::make_shared<Identity>();
+  identity->trace = std::make_shared<Trace>();
+  const auto& context = entry.span.context;
+  identity->trace->id = context ? context->trace_id : base::NewTraceId();
+  identity->trace->is_fixed = context.has_value();
+  identity->trace->is_unsampled = entry.is_unsampled();
+  identity->span_id = context && entry.is_client() ? context->span_id : base::NewSpanId();
+  return identity;
+}
+
+bool SameContext(const Entry& a, const Entry& b) {
+  return a.span.context && b.span.context && a.span.context->trace_id == b.span.context->trace_id &&
+         a.span.context->span_id == b.span.context->span_id;
+}
+
+// Both known: the cause is not later than its effect.
+void Order(uint64_t& cause, uint64_t& effect, bool move_cause) {
+  if (cause == 0 || effect == 0 || cause <= effect) return;
+  (move_cause ? cause : effect) = move_cause ? effect : cause;
+}
+
+}  // namespace
+
+void Linker::OnOpened(Entry& entry) {
+  entry.self = NewIdentity(entry);
+  if (entry.is_client()) OpenClient(entry);
+  LinkEnds(entry);
+  if (!entry.process->is_uncovered()) {
+    entry.counted = RootOf(entry.self->trace);
+    ++entry.counted->covered;
+  }
+}
+
+void Linker::OpenClient(Entry& entry) {
+  if (entry.span.context) {
+    if (IdentityRef inbound = Forwarded(entry)) {
+      SetParent(entry, inbound, Parenthood::kForwarded);
+      entry.self->span_id = base::NewSpanId();
+      return;
+    }
+    processes_.OnOwnContext(*entry.process);
+  }
+  if (IdentityRef inbound = ThreadParent(entry)) SetParent(entry, inbound, Parenthood::kThread);
+}
+
+void Linker::SetParent(Entry& entry, const IdentityRef& parent, Parenthood parenthood) {
+  entry.parent = parent;
+  entry.parenthood = parenthood;
+  if (!entry.span.context) Join(entry.self->trace, parent->trace);
+}
+
+IdentityRef Linker::ThreadParent(const Entry& entry) const {
+  const auto& threads = entry.process->open_by_thread;
+  auto it = threads.find(entry.span.thread);
+  if (it == threads.end() || it->second.size() != 1) return nullptr;
+  return it->second.front()->self;
+}
+
+// The inbound request of the same process that brought the context; of several the one that the
+// thread works on, else the newest.
+IdentityRef Linker::Forwarded(const Entry& entry) const {
+  const model::WireContext& context = *entry.span.context;
+  const Entry* found = nullptr;
+  const Entry* e = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+  for (; e != nullptr; e = e->next_same_context) {
+    if (e->process != entry.process) continue;
+    if (found == nullptr) found = e;
+    if (e->span.thread == entry.span.thread && !e->is_finished()) return e->self;
+  }
+  return found != nullptr ? found->self : window_.Past(*entry.process, context, Role::kServer);
+}
+
+void Linker::LinkEnds(Entry& entry) {
+  Entry* other = window_.OtherEnd(entry);
+  if (other == nullptr || other->pair != nullptr) return;
+  entry.pair = other;
+  other->pair = &entry;
+  Clamp(entry);
+  Entry& server = entry.is_client() ? *other : entry;
+  Entry& client = entry.is_client() ? entry : *other;
+  if (!server.is_waiting() && &server != &entry) return;
+  if (server.span.context && !SameContext(server, client)) return;
+  SetParent(server, client.self, Parenthood::kPair);
+}
+
+void Linker::Clamp(Entry& entry) {
+  if (entry.pair == nullptr) return;
+  model::Span& client = entry.is_client() ? entry.span : entry.pair->span;
+  model::Span& server = entry.is_client() ? entry.pair->span : entry.span;
+  Order(client.request_first_ns, server.request_first_ns, true);
+  Order(client.request_last_ns, server.request_last_ns, true);
+  Order(server.response_first_ns, client.response_first_ns, true);
+  Order(server.response_last_ns, client.response_last_ns, true);
+}
+
+// Whether the id S of a client's context names another span already.
+bool Linker::IsTaken(const Entry& entry) const {
+  const model::WireContext& context = *entry.span.context;
+  if (entry.id_is_taken || window_.Past(*entry.process, context, Role::kClient)) return true;
+  const Entry* e = window_.WithContext(context.trace_id, context.span_id, Role::kClient);
+  for (; e != nullptr; e = e->next_same_context) {
+    if (e != &entry && e->process == entry.process && !e->is_waiting()) return true;
+  }
+  return false;
+}
+
+void Linker::SettleClient(Entry& entry, Ids* ids) {
+  const model::WireContext& context = *entry.span.context;
+  if (entry.parenthood != Parenthood::kForwarded) {
+    if (IdentityRef inbound = Forwarded(entry)) {
+      SetParent(entry, inbound, Parenthood::kForwarded);
+      entry.self->span_id = base::NewSpanId();
+    }
+  }
+  if (entry.parenthood == Parenthood::kForwarded) {
+    ids->parent_id = entry.parent->span_id;
+  } else if (IsTaken(entry)) {
+    entry.self->span_id = base::NewSpanId();
+    ids->parent_id = context.span_id;
+  } else if (entry.parent != nullptr && RootOf(entry.parent->trace)->id == context.trace_id) {
+    ids->parent_id = entry.parent->span_id;
+    ids->is_inferred = true;
+  }
+}
+
+Ids Linker::Settle(Entry& entry) {
+  Ids ids;
+  const auto& context = entry.span.context;
+  if (context && entry.is_client()) {
+    SettleClient(entry, &ids);
+  } else if (context) {
+    const bool in_pair = entry.parenthood == Parenthood::kPair;
+    ids.parent_id = in_pair ? entry.parent->span_id : context->span_id;
+  } else if (entry.parent != nullptr) {
+    entry.self->trace = RootOf(entry.parent->trace);
+    ids.parent_id = entry.parent->span_id;
+    ids.is_inferred = entry.parenthood == Parenthood::kThread;
+  }
+  ids.has_remote_parent = !entry.is_client() && !ids.parent_id.IsZero();
+  const TraceRef& trace = RootOf(entry.self->trace);
+  trace->is_fixed = true;
+  ids.trace_id = trace->id;
+  ids.span_id = entry.self->span_id;
+  return ids;
+}
+
+bool Linker::IsUnsampled(const Entry& entry) {
+  if (entry.span.context) return entry.is_unsampled();
+  return RootOf(entry.parent != nullptr ? entry.parent->trace : entry.self->trace)->is_unsampled;
+}
+
+}  // namespace weft::merge

@@ -1,0 +1,74 @@
+#include "merge/process_table.h"
+
+namespace weft::merge {
+
+ProcessTable::ProcessTable(uint64_t hold_ns, size_t max_processes)
+    : hold_ns_(hold_ns), max_processes_(max_processes) {}
+
+ProcessState* ProcessTable::Find(const model::ProcessKey& key) {
+  auto it = states_.find(key);
+  return it == states_.end() ? nullptr : &it->second;
+}
+
+ProcessState& ProcessTable::Get(const model::ProcessKey& key) {
+  auto it = states_.find(key);
+  if (it != states_.end()) {
+    ages_.splice(ages_.end(), ages_, it->second.age);
+    return it->second;
+  }
+  if (states_.size() >= max_processes_) EvictIdle();
+  ProcessState& state = states_[key];
+  state.key = key;
+  state.age = ages_.insert(ages_.end(), &state);
+  return state;
+}
+
+// Forgets the longest unused process without entries. What is lost with it is only its coverage,
+// which is learnt again. All of them may have entries: then the window's byte limit is the bound.
+void ProcessTable::EvictIdle() {
+  constexpr int kMaxLooks = 64;
+  int looks = 0;
+  for (ProcessState* state : ages_) {
+    if (++looks > kMaxLooks) return;
+    if (state->entries != 0) continue;
+    SetCoverage(*state, Coverage::kUnknown);
+    ages_.erase(state->age);
+    const model::ProcessKey key = state->key;
+    states_.erase(key);
+    return;
+  }
+}
+
+void ProcessTable::OnRequest(ProcessState& process, uint64_t now_ns) {
+  if (process.had_entries) return;
+  process.had_entries = true;
+  watched_.push_back({now_ns + hold_ns_, process.key});
+}
+
+void ProcessTable::OnExport(ProcessState& process) { SetCoverage(process, Coverage::kExports); }
+
+void ProcessTable::OnOwnContext(ProcessState& process) {
+  process.makes_contexts = true;
+  if (process.is_uncovered()) SetCoverage(process, Coverage::kUnknown);
+}
+
+bool ProcessTable::Tick(uint64_t now_ns) {
+  bool any = false;
+  while (!watched_.empty() && watched_.front().due_ns <= now_ns) {
+    ProcessState* process = Find(watched_.front().key);
+    watched_.pop_front();
+    if (process == nullptr || process->coverage != Coverage::kUnknown) continue;
+    if (process->makes_contexts) continue;
+    SetCoverage(*process, Coverage::kUncovered);
+    any = true;
+  }
+  return any;
+}
+
+void ProcessTable::SetCoverage(ProcessState& process, Coverage coverage) {
+  if (process.is_uncovered()) --uncovered_;
+  process.coverage = coverage;
+  if (process.is_uncovered()) ++uncovered_;
+}
+
+}  // namespace weft::merge

@@ -1,0 +1,76 @@
+// What merge knows of each process: whether its SDK speaks (coverage), and those of its exchanges
+// that must be found otherwise than by ids. Coverage decides who waits: the views of an uncovered
+// process are emitted at once. Private to this room.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "merge/entry.h"
+#include "model/process.h"
+
+namespace weft::merge {
+
+enum class Coverage : uint8_t {
+  kUnknown,    // has not been watched for one hold window yet, or makes contexts of its own
+  kExports,    // has sent spans
+  kUncovered,  // had its chance and stayed silent
+};
+
+struct ProcessState {
+  model::ProcessKey key;
+  Coverage coverage = Coverage::kUnknown;
+  bool makes_contexts = false;  // sent a context that no request had brought
+  bool had_entries = false;
+  uint32_t entries = 0;                      // in the window
+  std::array<uint32_t, 2> with_context{};    // of those, by Role
+  // Those without context, by Role and time of the request's first byte.
+  std::array<std::multimap<uint64_t, Entry*>, 2> bare;
+  // Open requests to this process by the thread that read them.
+  std::unordered_map<uint32_t, std::vector<Entry*>> open_by_thread;
+  std::list<ProcessState*>::iterator age;
+
+  bool is_uncovered() const { return coverage == Coverage::kUncovered; }
+};
+
+// Threads: one. Owns: the states; addresses are stable while a state has entries.
+class ProcessTable {
+ public:
+  ProcessTable(uint64_t hold_ns, size_t max_processes);
+
+  // The state of the process, made on first use.
+  ProcessState& Get(const model::ProcessKey& key);
+  ProcessState* Find(const model::ProcessKey& key);
+
+  // The kernel saw a request of this process: its first one starts the watch.
+  void OnRequest(ProcessState& process, uint64_t now_ns);
+  void OnExport(ProcessState& process);
+  void OnOwnContext(ProcessState& process);
+  // Makes processes uncovered whose time has come. True if there was one.
+  bool Tick(uint64_t now_ns);
+
+  size_t size() const { return states_.size(); }
+  size_t uncovered() const { return uncovered_; }
+
+ private:
+  void SetCoverage(ProcessState& process, Coverage coverage);
+  void EvictIdle();
+
+  const uint64_t hold_ns_;
+  const size_t max_processes_;
+  std::unordered_map<model::ProcessKey, ProcessState, model::ProcessKeyHash> states_;
+  std::list<ProcessState*> ages_;  // least recently used first
+  struct Watch {
+    uint64_t due_ns;
+    model::ProcessKey key;
+  };
+  std::deque<Watch> watched_;
+  size_t uncovered_ = 0;
+};
+
+}  // namespace weft::merge

@@ -1,0 +1,170 @@
+#include "merge/window.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace weft::merge {
+namespace {
+
+// Index nodes and allocator overhead of one entry, roughly.
+constexpr size_t kEntryOverhead = 384;
+// Contexts of past entries; a few MiB.
+constexpr size_t kMaxPast = 16'384;
+
+size_t Index(model::Role role) { return static_cast<size_t>(role); }
+
+}  // namespace
+
+bool Join(const TraceRef& a, const TraceRef& b) {
+  TraceRef x = RootOf(a), y = RootOf(b);
+  if (x == y) return true;
+  if (x->is_fixed && y->is_fixed && x->id != y->id) return false;
+  if (!x->is_fixed) std::swap(x, y);
+  x->is_unsampled |= y->is_unsampled;
+  x->covered += y->covered;
+  y->joined = x;
+  return true;
+}
+
+Window::EndKey Window::EndOf(const Entry& entry) {
+  const model::Span& span = entry.span;
+  return {span.client, span.request_sequence, span.client.IsLoopback() ? span.netns : 0};
+}
+
+ContextKey Window::KeyOf(const Entry& entry) {
+  return {entry.span.context->trace_id, entry.span.context->span_id, entry.span.role};
+}
+
+Entry& Window::Add(model::Span&& span, ProcessState& process) {
+  std::unique_ptr<Entry>& slot = entries_[span.exchange_id];
+  slot = std::make_unique<Entry>();
+  Entry& entry = *slot;
+  entry.span = std::move(span);
+  entry.process = &process;
+  entry.indexed_at_ns = entry.span.request_first_ns;
+  const size_t role = Index(entry.span.role);
+  ++process.entries;
+  if (entry.span.context) {
+    Entry*& head = contexts_[KeyOf(entry)];
+    entry.next_same_context = head;
+    head = &entry;
+    ++with_context_[role];
+    ++process.with_context[role];
+  } else {
+    process.bare[role].emplace(entry.span.request_first_ns, &entry);
+  }
+  if (entry.span.client.known()) ends_[EndOf(entry)].by_role[role] = &entry;
+  if (!entry.is_client() && entry.span.thread != 0) {
+    process.open_by_thread[entry.span.thread].push_back(&entry);
+  }
+  Measure(entry);
+  return entry;
+}
+
+Entry* Window::Find(uint64_t exchange_id) {
+  auto it = entries_.find(exchange_id);
+  return it == entries_.end() ? nullptr : it->second.get();
+}
+
+void Window::Measure(Entry& entry) {
+  const model::Span& span = entry.span;
+  size_t bytes = sizeof(Entry) + kEntryOverhead + span.attributes.bytes() + span.name.capacity() +
+                 span.method.capacity() + span.target.capacity();
+  if (span.context) bytes += span.context->trace_state.capacity();
+  bytes_ += bytes - entry.bytes;
+  entry.bytes = bytes;
+}
+
+// The indexes were built from kOpened; whatever they are keyed by stays as it was.
+void Window::Finish(Entry& entry, model::Span&& span, uint64_t now_ns) {
+  model::Span& old = entry.span;
+  span.role = old.role;
+  span.context = std::move(old.context);
+  span.client = old.client;
+  span.netns = old.netns;
+  span.request_sequence = old.request_sequence;
+  span.request_first_ns = std::min(old.request_first_ns, span.request_first_ns);
+  span.thread = old.thread;
+  if (span.process == nullptr) span.process = std::move(old.process);
+  old = std::move(span);
+  entry.finished_at_ns = now_ns == 0 ? 1 : now_ns;
+  Measure(entry);
+  auto& threads = entry.process->open_by_thread;
+  if (auto it = threads.find(old.thread); !entry.is_client() && it != threads.end()) {
+    std::erase(it->second, &entry);
+    if (it->second.empty()) threads.erase(it);
+  }
+}
+
+void Window::Unchain(Entry& entry) {
+  auto it = contexts_.find(KeyOf(entry));
+  if (it == contexts_.end()) return;
+  Entry** link = &it->second;
+  while (*link != nullptr && *link != &entry) link = &(*link)->next_same_context;
+  if (*link != nullptr) *link = entry.next_same_context;
+  if (it->second == nullptr) contexts_.erase(it);
+}
+
+void Window::Remove(Entry& entry, uint64_t now_ns) {
+  ProcessState& process = *entry.process;
+  const size_t role = Index(entry.span.role);
+  --process.entries;
+  if (entry.span.context) {
+    Unchain(entry);
+    --with_context_[role];
+    --process.with_context[role];
+    PastKey key{KeyOf(entry), process.key};
+    past_[key] = {entry.self, now_ns + past_ns_};
+    past_order_.push_back({now_ns + past_ns_, key});
+  } else {
+    auto& bare = process.bare[role];
+    auto [it, end] = bare.equal_range(entry.indexed_at_ns);
+    while (it != end && it->second != &entry) ++it;
+    if (it != end) bare.erase(it);
+  }
+  if (auto it = ends_.find(EndOf(entry)); it != ends_.end()) {
+    Ends& ends = it->second;
+    if (ends.by_role[role] == &entry) ends.by_role[role] = nullptr;
+    if (ends.by_role[0] == nullptr && ends.by_role[1] == nullptr) ends_.erase(it);
+  }
+  auto& threads = process.open_by_thread;
+  if (auto it = threads.find(entry.span.thread); !entry.is_client() && it != threads.end()) {
+    std::erase(it->second, &entry);
+    if (it->second.empty()) threads.erase(it);
+  }
+  if (entry.pair != nullptr) entry.pair->pair = nullptr;
+  bytes_ -= entry.bytes;
+  const uint64_t id = entry.span.exchange_id;
+  entries_.erase(id);
+}
+
+Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span,
+                           model::Role role) {
+  auto it = contexts_.find({trace, span, role});
+  return it == contexts_.end() ? nullptr : it->second;
+}
+
+IdentityRef Window::Past(const ProcessState& process, const model::WireContext& context,
+                         model::Role role) const {
+  auto it = past_.find({{context.trace_id, context.span_id, role}, process.key});
+  return it == past_.end() ? nullptr : it->second.identity;
+}
+
+Entry* Window::OtherEnd(const Entry& entry) {
+  if (!entry.span.client.known()) return nullptr;
+  auto it = ends_.find(EndOf(entry));
+  if (it == ends_.end()) return nullptr;
+  return it->second.by_role[1 - Index(entry.span.role)];
+}
+
+void Window::ForgetPast(uint64_t now_ns) {
+  while (!past_order_.empty() &&
+         (past_order_.front().due_ns <= now_ns || past_order_.size() > kMaxPast)) {
+    const PastDue& oldest = past_order_.front();
+    auto it = past_.find(oldest.key);
+    if (it != past_.end() && it->second.due_ns == oldest.due_ns) past_.erase(it);
+    past_order_.pop_front();
+  }
+}
+
+}  // namespace weft::merge

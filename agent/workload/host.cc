@@ -1,0 +1,13 @@
+#include "workload/host.h"
+
+#include <unistd.h>
+
+namespace weft::workload {
+
+std::string HostName() {
+  char name[256] = "";
+  if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0') return "localhost";
+  return name;
+}
+
+}  // namespace weft::workload
