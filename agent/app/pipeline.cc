@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -98,6 +99,7 @@ struct Pipeline::Parts {
   base::Status OpenSources();
   void Heartbeat();
   void Drain();
+  void FlushMerge(Steady::time_point deadline);
 };
 
 base::Status Pipeline::Parts::OpenExporters() {
@@ -207,15 +209,22 @@ void Pipeline::Parts::Heartbeat() {
 // Near end first: nothing new comes in, then every stage is emptied into the next.
 void Pipeline::Parts::Drain() {
   ready = false;
-  auto budget = std::chrono::seconds(settings.limits.drain_seconds);
-  auto deadline = Steady::now() + budget;
+  auto deadline = Steady::now() + std::chrono::seconds(settings.limits.drain_seconds);
   for (auto& receiver : receivers) receiver->Stop(deadline);
   capture->Stop(deadline);
   normalizer->Drain();
-  merge->Flush();
+  FlushMerge(deadline);
+}
+
+// The collector may have no room for everything at once.
+void Pipeline::Parts::FlushMerge(Steady::time_point deadline) {
+  if (!merge->Flush() && Steady::now() < deadline) {
+    loop.RunAfter(50ms, [this, deadline] { FlushMerge(deadline); });
+    return;
+  }
   auto end = [this] { loop.Post([this] { loop.Stop(); }); };
   if (collector != nullptr)
-    collector->Drain(budget, end);
+    collector->Drain(std::max<std::chrono::nanoseconds>(deadline - Steady::now(), 0ns), end);
   else
     end();
 }

@@ -41,15 +41,16 @@ class RecentKeys {
     *oldest = {context, process, span_id, end_ns, now_ns + lifetime_ns_, false};
     return evicts;
   }
+  // One that absorbed nothing yet if there is one; null if none is alive.
   Slot* Find(const ContextKey& context, const model::ProcessKey& process, uint64_t now_ns) {
     if (slots_.empty()) return nullptr;
     Slot* bucket = Bucket(context);
+    Slot* found = nullptr;
     for (Slot* slot = bucket; slot != bucket + kWays; ++slot) {
-      if (slot->due_ns > now_ns && slot->context == context && slot->process == process) {
-        return slot;
-      }
+      if (slot->due_ns <= now_ns || slot->context != context || slot->process != process) continue;
+      if (found == nullptr || found->is_used) found = slot;
     }
-    return nullptr;
+    return found;
   }
 
  private:

@@ -76,24 +76,33 @@ void Window::Measure(Entry& entry) {
 }
 
 // The indexes were built from kOpened; whatever they are keyed by stays as it was.
-void Window::Finish(Entry& entry, model::Span&& span, uint64_t now_ns) {
+void Window::Update(Entry& entry, model::Span&& finished) {
   model::Span& old = entry.span;
-  span.role = old.role;
-  span.context = std::move(old.context);
-  span.client = old.client;
-  span.netns = old.netns;
-  span.request_sequence = old.request_sequence;
-  span.request_first_ns = std::min(old.request_first_ns, span.request_first_ns);
-  span.thread = old.thread;
-  if (span.process == nullptr) span.process = std::move(old.process);
-  old = std::move(span);
-  entry.finished_at_ns = now_ns == 0 ? 1 : now_ns;
+  finished.exchange_id = old.exchange_id;
+  finished.role = old.role;
+  finished.context = std::move(old.context);
+  finished.client = old.client;
+  finished.netns = old.netns;
+  finished.request_sequence = old.request_sequence;
+  finished.request_first_ns = std::min(old.request_first_ns, finished.request_first_ns);
+  finished.thread = old.thread;
+  if (finished.process == nullptr) finished.process = std::move(old.process);
+  old = std::move(finished);
   Measure(entry);
+}
+
+void Window::Finish(Entry& entry, uint64_t now_ns) {
+  entry.finished_at_ns = std::max<uint64_t>(now_ns, 1);
+  LeaveThread(entry);
+}
+
+void Window::LeaveThread(Entry& entry) {
+  if (entry.is_client()) return;
   auto& threads = entry.process->open_by_thread;
-  if (auto it = threads.find(old.thread); !entry.is_client() && it != threads.end()) {
-    std::erase(it->second, &entry);
-    if (it->second.empty()) threads.erase(it);
-  }
+  auto it = threads.find(entry.span.thread);
+  if (it == threads.end()) return;
+  std::erase(it->second, &entry);
+  if (it->second.empty()) threads.erase(it);
 }
 
 void Window::Unchain(Entry& entry) {
@@ -105,7 +114,7 @@ void Window::Unchain(Entry& entry) {
   if (it->second == nullptr) contexts_.erase(it);
 }
 
-void Window::Remove(Entry& entry, uint64_t now_ns) {
+model::Span Window::Remove(Entry& entry, uint64_t now_ns) {
   ProcessState& process = *entry.process;
   const size_t role = Index(entry.span.role);
   --process.entries;
@@ -127,15 +136,12 @@ void Window::Remove(Entry& entry, uint64_t now_ns) {
     if (ends.by_role[role] == &entry) ends.by_role[role] = nullptr;
     if (ends.by_role[0] == nullptr && ends.by_role[1] == nullptr) ends_.erase(it);
   }
-  auto& threads = process.open_by_thread;
-  if (auto it = threads.find(entry.span.thread); !entry.is_client() && it != threads.end()) {
-    std::erase(it->second, &entry);
-    if (it->second.empty()) threads.erase(it);
-  }
+  LeaveThread(entry);
   if (entry.pair != nullptr) entry.pair->pair = nullptr;
   bytes_ -= entry.bytes;
-  const uint64_t id = entry.span.exchange_id;
-  entries_.erase(id);
+  model::Span span = std::move(entry.span);
+  entries_.erase(span.exchange_id);
+  return span;
 }
 
 Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span,

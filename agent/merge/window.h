@@ -36,8 +36,11 @@ class Window {
   Entry& Add(model::Span&& span, ProcessState& process);
   Entry* Find(uint64_t exchange_id);
   // Replaces the span of an open entry by the finished one.
-  void Finish(Entry& entry, model::Span&& span, uint64_t now_ns);
-  void Remove(Entry& entry, uint64_t now_ns);
+  void Update(Entry& entry, model::Span&& finished);
+  // Its request is not open any more.
+  void Finish(Entry& entry, uint64_t now_ns);
+  // Takes it out of every index; its span is all that is left.
+  model::Span Remove(Entry& entry, uint64_t now_ns);
 
   // The chain of entries that carried this context, of every process and fate; may be null.
   Entry* WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role);
@@ -91,6 +94,7 @@ class Window {
   static ContextKey KeyOf(const Entry& entry);
   void Measure(Entry& entry);
   void Unchain(Entry& entry);
+  static void LeaveThread(Entry& entry);
 
   const uint64_t past_ns_;
   std::unordered_map<uint64_t, std::unique_ptr<Entry>> entries_;

@@ -37,7 +37,9 @@ class AttributeList {
   using Value = std::variant<std::string_view, int64_t, bool>;
 
   // Room for that many attributes and bytes of text in all.
-  void Reserve(size_t entries, size_t text_bytes) { entries_.reserve(entries), text_.reserve(text_bytes); }
+  void Reserve(size_t entries, size_t text_bytes) {
+    entries_.reserve(entries), text_.reserve(text_bytes);
+  }
   void Add(std::string_view literal_key, std::string_view value) {
     entries_.push_back({literal_key, text_.size(), value.size(), 0, Kind::kText});
     text_.append(value);

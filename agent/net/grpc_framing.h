@@ -30,7 +30,6 @@ class GrpcUnaryReader {
   Refusal Feed(base::ByteView bytes, uint64_t trusted_bytes, BodyIntake* body);
   // At the end of the stream.
   Refusal Finish(std::string_view encoding, BodyIntake* body) const;
-  bool empty() const { return prefix_bytes_ == 0; }
 
  private:
   std::array<uint8_t, kGrpcPrefixBytes> prefix_{};

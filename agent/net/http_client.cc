@@ -8,6 +8,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <cctype>
 #include <charconv>
 
 namespace weft::net {
@@ -42,6 +43,12 @@ struct Get {
 
 }  // namespace
 
+std::string HttpReply::Header(std::string_view lower_name) const {
+  for (const auto& [name, value] : headers)
+    if (name == lower_name) return value;
+  return {};
+}
+
 base::Result<HttpReply> HttpGet(const std::string& endpoint, const std::string& target,
                                 std::chrono::milliseconds timeout) {
   auto parts = SplitHostPort(endpoint);
@@ -68,6 +75,11 @@ base::Result<HttpReply> HttpGet(const std::string& endpoint, const std::string& 
   reply.status = static_cast<int>(message.result_int());
   auto type = message[http::field::content_type];
   reply.content_type.assign(type.data(), type.size());
+  for (const auto& field : message) {
+    std::string name(field.name_string());
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    reply.headers.emplace_back(std::move(name), std::string(field.value()));
+  }
   reply.body = std::move(message.body());
   return reply;
 }

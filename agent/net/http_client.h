@@ -1,4 +1,4 @@
-// A blocking HTTP GET for the command line (weft status, weft top), and how endpoints are written.
+// A blocking HTTP GET for the command line (weft doctor, weft tail), and how endpoints are written.
 #pragma once
 
 #include <chrono>
@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -14,6 +15,9 @@ namespace weft::net {
 struct HttpReply {
   int status = 0;
   std::string content_type, body;
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  // The first value of that name; empty when absent.
+  std::string Header(std::string_view lower_name) const;
 };
 
 // Threads: any; blocks up to `timeout` in all. Replies up to 64 MiB.

@@ -30,7 +30,8 @@ void Connection::OnSegment(const model::Segment& segment) {
       Stream& own = stream(segment.direction);
       endings_[static_cast<size_t>(segment.direction)] = {true, segment.time_ns, shared_.pass};
       // In order and complete: no need to wait for late segments.
-      if (own.started() && !own.has_held() && own.expected() == segment.position) End(segment.direction);
+      if (own.started() && !own.has_held() && own.expected() == segment.position)
+        End(segment.direction);
       return;
     }
     case model::SegmentKind::kClosed:
@@ -44,12 +45,14 @@ void Connection::OnData(const model::Segment& segment) {
   if (is_tunnel_ || segment.length == 0) return;
   if (!own.started()) {
     own.Start(identity_->joined_in_middle ? segment.position : 0);
-    if (pairing_ != nullptr && segment.direction != pairing_->requests()) pairing_->StartResponsesAt(own.expected());
+    if (pairing_ != nullptr && segment.direction != pairing_->requests())
+      pairing_->StartResponsesAt(own.expected());
   }
   Piece piece;
   piece.position = segment.position;
   piece.length = segment.length;
-  piece.captured = segment.captured.first(std::min<uint64_t>(segment.captured.size(), segment.length));
+  piece.captured =
+      segment.captured.first(std::min<uint64_t>(segment.captured.size(), segment.length));
   piece.time_ns = segment.time_ns;
   piece.sequence = segment.sequence;
   piece.thread = segment.thread;
@@ -74,12 +77,14 @@ bool Connection::MayCarryRequests(Direction direction) const {
   return pairing_ == nullptr || direction == pairing_->requests();
 }
 
-// Two things make a piece wait though it is next in its direction: older bytes of the other direction are missing, or
-// it is a response whose request has not been seen (the rings of two CPUs raced).
+// Two things make a piece wait though it is next in its direction: older bytes of the other
+// direction are missing, or it is a response whose request has not been seen (the rings of two CPUs
+// raced).
 bool Connection::MustWait(Direction direction, const Piece& piece) const {
   const Stream& other = stream(Opposite(direction));
   if (other.has_hole() && other.first_held().time_ns < piece.time_ns) return true;
-  if (pairing_ != nullptr) return direction != pairing_->requests() && pairing_->ExpectsRequestFirst();
+  if (pairing_ != nullptr)
+    return direction != pairing_->requests() && pairing_->ExpectsRequestFirst();
   const std::string_view bytes = base::AsText(piece.captured);
   return bytes.starts_with("HTTP/1.");
 }
@@ -88,7 +93,8 @@ bool Connection::MustWait(Direction direction, const Piece& piece) const {
 void Connection::ReleaseResponsesBefore(Direction direction, const Piece& piece) {
   if (!MayCarryRequests(direction)) return;
   Stream& other = stream(Opposite(direction));
-  while (other.has_held() && !other.has_hole() && other.first_held().time_ns + kTimeSlackNs < piece.time_ns) {
+  while (other.has_held() && !other.has_hole() &&
+         other.first_held().time_ns + kTimeSlackNs < piece.time_ns) {
     ForceFirst(Opposite(direction));
   }
 }
@@ -100,7 +106,8 @@ void Connection::DeliverReady() {
     if (!can_send && !can_receive) return;
     bool is_send = can_send;
     if (can_send && can_receive) {
-      is_send = stream(Direction::kSend).first_held().time_ns < stream(Direction::kReceive).first_held().time_ns;
+      is_send = stream(Direction::kSend).first_held().time_ns <
+                stream(Direction::kReceive).first_held().time_ns;
     }
     const Direction direction = is_send ? Direction::kSend : Direction::kReceive;
     ReleaseResponsesBefore(direction, stream(direction).first_held());
@@ -144,12 +151,14 @@ void Connection::Deliver(Direction direction, const Piece& piece) {
 bool Connection::ChooseRole(Direction direction, const Piece& piece) {
   const std::string_view bytes = base::AsText(piece.captured);
   if (bytes.empty()) return false;
-  // The first bytes of a connection may be a part of a start line that only its rest will show to be one.
+  // The first bytes of a connection may be a part of a start line that only its rest will show to
+  // be one.
   const bool is_first = piece.position == 0 && !identity_->joined_in_middle;
   const bool is_short = is_first && bytes.find('\n') == std::string_view::npos;
   if (is_short ? !IsPlausiblePrefix(MessageKind::kRequest, bytes)
-               : !IsPlausibleBoundary(MessageKind::kRequest, bytes.substr(std::min(bytes.find_first_not_of("\r\n"),
-                                                                                   bytes.size())))) {
+               : !IsPlausibleBoundary(
+                     MessageKind::kRequest,
+                     bytes.substr(std::min(bytes.find_first_not_of("\r\n"), bytes.size())))) {
     return false;
   }
   pairing_ = std::make_unique<Pairing>(shared_, *identity_, direction, piece.position,
@@ -164,7 +173,8 @@ void Connection::ForceUntil(uint64_t pass) {
     for (const Direction& direction : kBoth) {
       const Stream& own = stream(direction);
       if (!own.has_held() || own.first_held_pass() >= pass) continue;
-      if (oldest == nullptr || own.first_held().time_ns < stream(*oldest).first_held().time_ns) oldest = &direction;
+      if (oldest == nullptr || own.first_held().time_ns < stream(*oldest).first_held().time_ns)
+        oldest = &direction;
     }
     if (oldest == nullptr) return;
     ForceFirst(*oldest);
@@ -182,7 +192,8 @@ void Connection::EndPass(uint64_t now_ns) {
   ForceUntil(shared_.pass);
   for (Direction direction : {Direction::kReceive, Direction::kSend}) {
     Ending& ending = endings_[static_cast<size_t>(direction)];
-    if (ending.is_due && ending.pass < shared_.pass && !stream(direction).has_held()) End(direction);
+    if (ending.is_due && ending.pass < shared_.pass && !stream(direction).has_held())
+      End(direction);
   }
   if (closing_.is_due && closing_.pass < shared_.pass) {
     ForceUntil(UINT64_MAX);

@@ -1,6 +1,6 @@
-// Connection: one entry of the Normalizer's table. It brings both directions in order, decides which of them carries
-// requests (the first in which a request head can begin), and feeds a Pairing from then on. A connection that never
-// speaks HTTP costs this struct and one comparison a Segment.
+// Connection: one entry of the Normalizer's table. It brings both directions in order, decides
+// which of them carries requests (the first in which a request head can begin), and feeds a Pairing
+// from then on. A connection that never speaks HTTP costs this struct and one comparison a Segment.
 #pragma once
 
 #include <array>
@@ -21,7 +21,8 @@ class Connection {
 
   const model::Connection& identity() const { return *identity_; }
   void OnSegment(const model::Segment& segment);
-  // The current pass (one drain of the rings) is over. What waited a whole pass for earlier bytes goes on without them.
+  // The current pass (one drain of the rings) is over. What waited a whole pass for earlier bytes
+  // goes on without them.
   void EndPass(uint64_t now_ns);
   // Must EndPass be called?
   bool needs_watch() const;
@@ -40,7 +41,9 @@ class Connection {
   };
 
   Stream& stream(model::Direction direction) { return streams_[static_cast<size_t>(direction)]; }
-  const Stream& stream(model::Direction direction) const { return streams_[static_cast<size_t>(direction)]; }
+  const Stream& stream(model::Direction direction) const {
+    return streams_[static_cast<size_t>(direction)];
+  }
   void OnData(const model::Segment& segment);
   bool MustWait(model::Direction direction, const Piece& piece) const;
   bool MayCarryRequests(model::Direction direction) const;

@@ -7,31 +7,41 @@
 #include "normalize/shared.h"
 
 namespace weft::normalize {
+namespace {
+
+// A batch goes on once it is this long: it still fits the cache and the heap's quick sizes.
+constexpr size_t kSpansPerBatch = 256;
+
+}  // namespace
 
 base::ConfigBlock Describe(Options& options) {
-  return {"capture.http",
-          {
-              {.key = "query_values_allowed",
-               .value = &options.query_values_allowed,
-               .doc = "keys whose values are kept in url.query and url.full; all others become REDACTED"},
-              {.key = "trust_forwarded",
-               .value = &options.trust_forwarded,
-               .doc = "take client.address from X-Forwarded-For (only behind a proxy that sets it)"},
-              {.key = "max_connections",
-               .value = &options.max_connections,
-               .doc = "connections; beyond it the least recently used one is forgotten",
-               .min = 16,
-               .max = 4'000'000},
-              {.key = "quiet_ms",
-               .value = &options.quiet_ms,
-               .doc = "ms; a response whose end was not captured is taken as complete after this silence",
-               .min = 10,
-               .max = 600'000},
-          }};
+  return {
+      "capture.http",
+      {
+          {.key = "query_values_allowed",
+           .value = &options.query_values_allowed,
+           .doc =
+               "keys whose values are kept in url.query and url.full; all others become REDACTED"},
+          {.key = "trust_forwarded",
+           .value = &options.trust_forwarded,
+           .doc = "take client.address from X-Forwarded-For (only behind a proxy that sets it)"},
+          {.key = "max_connections",
+           .value = &options.max_connections,
+           .doc = "connections; beyond it the least recently used one is forgotten",
+           .min = 16,
+           .max = 4'000'000},
+          {.key = "quiet_ms",
+           .value = &options.quiet_ms,
+           .doc =
+               "ms; a response whose end was not captured is taken as complete after this silence",
+           .min = 10,
+           .max = 600'000},
+      }};
 }
 
 struct Normalizer::Meters {
-  explicit Meters(const Deps& deps) : registry(deps.metrics), row(deps.ledger.Row("normalize exchanges", "exchanges")) {}
+  explicit Meters(const Deps& deps)
+      : registry(deps.metrics), row(deps.ledger.Row("normalize exchanges", "exchanges")) {}
   base::Metric& Counter(const char* name, const char* help) {
     return registry.Get(base::MetricKind::kCounter, name, help);
   }
@@ -39,21 +49,33 @@ struct Normalizer::Meters {
   base::MetricRegistry& registry;
   base::LedgerRow& row;
   base::Metric& segments = Counter("weft_normalize_segments_total", "segments taken");
-  base::Metric& duplicates = Counter("weft_normalize_duplicate_segments_total", "segments that brought nothing new");
-  base::Metric& late = Counter("weft_normalize_waiting_segments_total", "segments that waited for earlier ones");
-  base::Metric& lost_bytes = Counter("weft_normalize_lost_bytes_total", "stream bytes whose records never came");
-  base::Metric& framing_lost = Counter("weft_normalize_framing_lost_total", "times a message end became unknown");
-  base::Metric& truncated = Counter("weft_normalize_truncated_heads_total", "heads longer than the capture limit");
-  base::Metric& opened = Counter("weft_normalize_exchanges_opened_total", "exchanges whose request head was parsed");
-  base::Metric& finished = Counter("weft_normalize_exchanges_finished_total", "exchanges that are over");
-  base::Metric& unanswered = Counter("weft_normalize_exchanges_unanswered_total", "exchanges without a response seen");
-  base::Metric& orphans = Counter("weft_normalize_orphan_responses_total", "responses whose request was not seen");
-  base::Metric& exports = Counter("weft_normalize_telemetry_exports_total", "exports of telemetry, left out");
+  base::Metric& duplicates =
+      Counter("weft_normalize_duplicate_segments_total", "segments that brought nothing new");
+  base::Metric& late =
+      Counter("weft_normalize_waiting_segments_total", "segments that waited for earlier ones");
+  base::Metric& lost_bytes =
+      Counter("weft_normalize_lost_bytes_total", "stream bytes whose records never came");
+  base::Metric& framing_lost =
+      Counter("weft_normalize_framing_lost_total", "times a message end became unknown");
+  base::Metric& truncated =
+      Counter("weft_normalize_truncated_heads_total", "heads longer than the capture limit");
+  base::Metric& opened =
+      Counter("weft_normalize_exchanges_opened_total", "exchanges whose request head was parsed");
+  base::Metric& finished =
+      Counter("weft_normalize_exchanges_finished_total", "exchanges that are over");
+  base::Metric& unanswered =
+      Counter("weft_normalize_exchanges_unanswered_total", "exchanges without a response seen");
+  base::Metric& orphans =
+      Counter("weft_normalize_orphan_responses_total", "responses whose request was not seen");
+  base::Metric& exports =
+      Counter("weft_normalize_telemetry_exports_total", "exports of telemetry, left out");
   base::Metric& upgrades = Counter("weft_normalize_upgrades_total", "connections that left HTTP");
-  base::Metric& smuggling = Counter("weft_normalize_ambiguous_lengths_total", "messages with two kinds of length");
-  base::Metric& evicted = Counter("weft_normalize_connections_evicted_total", "connections forgotten for want of room");
-  base::Metric& connections =
-      registry.Get(base::MetricKind::kGauge, "weft_normalize_connections", "connections in the table");
+  base::Metric& smuggling =
+      Counter("weft_normalize_ambiguous_lengths_total", "messages with two kinds of length");
+  base::Metric& evicted =
+      Counter("weft_normalize_connections_evicted_total", "connections forgotten for want of room");
+  base::Metric& connections = registry.Get(base::MetricKind::kGauge, "weft_normalize_connections",
+                                           "connections in the table");
   uint64_t out_exchanges = 0;  // finished spans in the batch that is being filled
 };
 
@@ -67,6 +89,7 @@ Normalizer::~Normalizer() = default;
 
 model::PushResult Normalizer::Push(model::SegmentBatch&& batch) {
   if (!Flush()) return model::PushResult::kBusy;
+  shared_->unix_offset_ns = deps_.clock.UnixOffsetNs();
   for (const model::Segment& segment : batch.items) {
     const bool is_end = segment.kind != model::SegmentKind::kData;
     // The end of a connection that is not in the table has nothing to end.
@@ -74,6 +97,10 @@ model::PushResult Normalizer::Push(model::SegmentBatch&& batch) {
     Connection& connection = Find(segment.connection);
     connection.OnSegment(segment);
     if (connection.needs_watch()) Watch(&connection);
+    if (shared_->out.items.size() >= kSpansPerBatch) {
+      CountPass();
+      Flush();
+    }
   }
   shared_->counts.segments += batch.items.size();
   EndPass();
@@ -100,7 +127,8 @@ Connection& Normalizer::Find(const std::shared_ptr<const model::Connection>& ide
       Touch(known);
       return *known;
     }
-    known->Abandon(Outcome::kCutShort);  // the cookie was used again: the end of the old socket was not seen
+    known->Abandon(
+        Outcome::kCutShort);  // the cookie was used again: the end of the old socket was not seen
     Remove(known);
   }
   if (connections_.size() >= static_cast<size_t>(options_.max_connections)) {
@@ -164,8 +192,10 @@ void Normalizer::CountPass() {
   const uint64_t rejected = c.rejected_gap + c.rejected_garbage + c.rejected_overflow;
   m.row.In(c.opened + rejected);
   if (c.rejected_gap != 0) m.row.Lose(base::Loss::kRejected, "lost_bytes_in_head", c.rejected_gap);
-  if (c.rejected_garbage != 0) m.row.Lose(base::Loss::kRejected, "bad_request_head", c.rejected_garbage);
-  if (c.rejected_overflow != 0) m.row.Lose(base::Loss::kEvicted, "pipeline_full", c.rejected_overflow);
+  if (c.rejected_garbage != 0)
+    m.row.Lose(base::Loss::kRejected, "bad_request_head", c.rejected_garbage);
+  if (c.rejected_overflow != 0)
+    m.row.Lose(base::Loss::kEvicted, "pipeline_full", c.rejected_overflow);
   m.row.Held(static_cast<int64_t>(c.opened));
   m.out_exchanges += c.finished;
   m.segments.Add(c.segments);

@@ -1,7 +1,8 @@
-// Normalizer: the stage between capture and merge. It puts the Segments of every connection in order, pairs requests
-// with responses (docs/adr/0004-exchange-pairing.md) and turns each Exchange into a Span by the HTTP semantic
-// conventions. A Span is sent twice: when the request head is parsed and when the exchange is over; each kOpened is
-// followed by exactly one kFinished. No body byte is kept.
+// Normalizer: the stage between capture and merge. It puts the Segments of every connection in
+// order, pairs requests with responses (docs/adr/0004-exchange-pairing.md) and turns each Exchange
+// into a Span by the HTTP semantic conventions. A Span is sent twice: when the request head is
+// parsed and when the exchange is over; each kOpened is followed by exactly one kFinished. No body
+// byte is kept.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +24,16 @@ namespace weft::normalize {
 
 // Config block "capture.http".
 struct Options {
-  std::vector<std::string> query_values_allowed;  // keys whose values stay in url.query and url.full
+  std::vector<std::string>
+      query_values_allowed;          // keys whose values stay in url.query and url.full
   bool trust_forwarded = false;      // client.address from X-Forwarded-For
   int64_t max_connections = 65'536;  // beyond it the least recently used one is forgotten
-  int64_t quiet_ms = 2'000;          // a response whose end was not captured is over after this silence
+  int64_t quiet_ms = 2'000;  // a response whose end was not captured is over after this silence
 };
 base::ConfigBlock Describe(Options& options);
 
-// Tells the kernel where a message ends whose body is longer than the copy budget, so that what follows is copied.
+// Tells the kernel where a message ends whose body is longer than the copy budget, so that what
+// follows is copied.
 using SetMessageEnd = std::function<void(model::ConnectionId, model::Direction, uint64_t position)>;
 
 // Everything outlives the Normalizer.
@@ -45,9 +48,9 @@ struct Deps {
 class Connection;
 struct Shared;
 
-// Threads: one. Owns: the state of at most max_connections connections. Order: Push and Tick alternate as drains come;
-// Drain last.
-// Cost: about a microsecond an exchange; no allocation for segments that belong to no exchange.
+// Threads: one. Owns: the state of at most max_connections connections. Order: Push and Tick
+// alternate as drains come; Drain last. Cost: about a microsecond an exchange; no allocation for
+// segments that belong to no exchange.
 class Normalizer final : public model::Sink<model::SegmentBatch> {
  public:
   Normalizer(Options options, Deps deps);

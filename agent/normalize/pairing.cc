@@ -54,8 +54,8 @@ model::Span OpenedCopy(const model::Span& span) {
 
 }  // namespace
 
-Pairing::Pairing(Shared& shared, const model::Connection& connection, Direction requests, uint64_t request_offset,
-                 uint64_t response_offset)
+Pairing::Pairing(Shared& shared, const model::Connection& connection, Direction requests,
+                 uint64_t request_offset, uint64_t response_offset)
     : shared_(shared),
       connection_(connection),
       requests_(requests),
@@ -97,8 +97,8 @@ void Pairing::OnRequestPiece(const Piece& piece) {
   }
   NoteRequestProgress(piece.end(), piece.time_ns);
   if (request_.in_head() && request_.head_offset() >= piece.position) {
-    request_head_ = {piece.time_ns,
-                     piece.sequence + static_cast<uint32_t>(request_.head_offset() - piece.position)};
+    request_head_ = {piece.time_ns, piece.sequence + static_cast<uint32_t>(request_.head_offset() -
+                                                                           piece.position)};
   }
   server_spoke_last_ = false;
   if (request_.is_lost()) OnRequestLost();
@@ -131,7 +131,8 @@ void Pairing::Open(const Head& head, uint64_t offset, const Piece& piece) {
   }
   // The client goes on: the response whose end could not be seen is over.
   if (has_open_end()) Finish(Outcome::kAnswered);
-  // With nothing to answer, what the server is in the middle of belongs to a request that weft never saw.
+  // With nothing to answer, what the server is in the middle of belongs to a request that weft
+  // never saw.
   if (pending() == 0 && !response_.at_boundary() && !response_.is_lost()) response_.LoseFraming();
   if (pending() >= kMaxPending || !response_.ExpectResponseTo(ClassOf(head.method))) {
     ++shared_.counts.rejected_overflow;
@@ -148,13 +149,14 @@ void Pairing::Open(const Head& head, uint64_t offset, const Piece& piece) {
     ++shared_.counts.telemetry_exports;
     return;
   }
-  exchange.unix_offset_ns = shared_.deps.clock.UnixOffsetNs();
+  exchange.unix_offset_ns = shared_.unix_offset_ns;
   FillSpan(head, target, offset, piece, &exchange.span);
   ++shared_.counts.opened;
   shared_.out.items.push_back(OpenedCopy(exchange.span));
 }
 
-void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, const Piece& piece, model::Span* span) {
+void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, const Piece& piece,
+                       model::Span* span) {
   const bool begins_here = offset >= piece.position;
   const uint64_t first_ns = begins_here ? piece.time_ns : request_head_.time_ns;
   span->role = requests_ == Direction::kReceive ? model::Role::kServer : model::Role::kClient;
@@ -166,8 +168,9 @@ void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, 
   span->client = span->role == model::Role::kServer ? connection_.remote : connection_.local;
   span->server = span->role == model::Role::kServer ? connection_.local : connection_.remote;
   span->netns = connection_.netns;
-  span->request_sequence =
-      begins_here ? piece.sequence + static_cast<uint32_t>(offset - piece.position) : request_head_.sequence;
+  span->request_sequence = begins_here
+                               ? piece.sequence + static_cast<uint32_t>(offset - piece.position)
+                               : request_head_.sequence;
   shared_.conventions.DescribeRequest(head, target, text_, span);
 }
 
@@ -197,8 +200,8 @@ void Pairing::PushUnknown() {
   exchanges_.emplace_back().kind = Kind::kUnknown;
 }
 
-// Can a request that begins now be answered by nothing but the next response? A client that waits for responses sends
-// it after the server spoke; of one that does not, only silence tells.
+// Can a request that begins now be answered by nothing but the next response? A client that waits
+// for responses sends it after the server spoke; of one that does not, only silence tells.
 bool Pairing::IsQuiet(uint64_t time_ns) const {
   const uint64_t quiet_ns = static_cast<uint64_t>(shared_.options.quiet_ms) * 1'000'000;
   return server_spoke_last_ && (!is_pipelining_ || time_ns >= last_ns_ + quiet_ns);
@@ -234,14 +237,16 @@ void Pairing::OnResponsePiece(const Piece& piece) {
   ResponseEvents(piece);
   if (piece.captured.size() < piece.length) {
     shared_.parsed.clear();
-    state = response_.Gap(piece.length - piece.captured.size(), GapCause::kTruncated, &shared_.parsed);
+    state =
+        response_.Gap(piece.length - piece.captured.size(), GapCause::kTruncated, &shared_.parsed);
     ResponseEvents(piece);
   }
   if (pending() != 0 && front().response_started) {
     front().response_end = piece.end();
     front().response_last_ns = piece.time_ns;
   }
-  if (response_.in_head() && response_.head_offset() >= piece.position) response_head_ = {piece.time_ns, 0};
+  if (response_.in_head() && response_.head_offset() >= piece.position)
+    response_head_ = {piece.time_ns, 0};
   if (state == model::ParseState::kEndOfProtocol) {
     ++shared_.counts.upgrades;
     is_tunnel_ = true;
@@ -261,7 +266,8 @@ void Pairing::ResponseEvents(const Piece& piece) {
       const Head& head = shared_.parsed.heads[event.head];
       response_is_interim_ = head.status < 200 && head.status != 101;
       if (!response_is_interim_) StartResponse(head, event.offset, piece);
-    } else if (!std::exchange(response_is_interim_, false) && pending() != 0 && front().response_started) {
+    } else if (!std::exchange(response_is_interim_, false) && pending() != 0 &&
+               front().response_started) {
       front().response_end = event.offset;
       front().response_last_ns = piece.time_ns;
       Finish(Outcome::kAnswered);
@@ -294,14 +300,16 @@ void Pairing::Finish(Outcome outcome) {
     model::Span& span = exchange.span;
     span.phase = model::SpanPhase::kFinished;
     if (exchange.response_started) {
-      span.response_last_ns = exchange.response_last_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
+      span.response_last_ns =
+          exchange.response_last_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
       span.response_bytes = exchange.response_end - exchange.response_begin;
       span.response_first_ns = std::max(span.response_first_ns, span.request_first_ns);
       span.response_last_ns = std::max(span.response_last_ns, span.response_first_ns);
     } else {
       ++shared_.counts.unanswered;
     }
-    span.request_last_ns = std::max(span.request_last_ns, span.request_first_ns);  // T20: times within one call race
+    span.request_last_ns =
+        std::max(span.request_last_ns, span.request_first_ns);  // T20: times within one call race
     shared_.conventions.DescribeResult(outcome, &span);
     ++shared_.counts.finished;
     shared_.out.items.push_back(std::move(span));
@@ -403,8 +411,8 @@ bool Pairing::has_open_end() const {
   return pending() == 1 && front().response_started && response_.is_lost();
 }
 
-void Pairing::TellEnd(Direction direction, const protocols::http1::MessageParser& parser, const Piece& piece,
-                      uint64_t* told) {
+void Pairing::TellEnd(Direction direction, const protocols::http1::MessageParser& parser,
+                      const Piece& piece, uint64_t* told) {
   const uint64_t end = parser.known_end();
   if (end <= piece.end() || end == *told || piece.captured.size() == piece.length) return;
   if (!shared_.deps.set_message_end) return;

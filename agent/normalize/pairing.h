@@ -1,6 +1,7 @@
-// Pairing: the HTTP/1.x conversation on one connection whose requests' direction is known. It parses both directions,
-// pairs responses with requests first in, first out, and reports exchanges. What it is fed is in order per direction;
-// lost ranges are told. The rules for losses are in docs/adr/0004-exchange-pairing.md.
+// Pairing: the HTTP/1.x conversation on one connection whose requests' direction is known. It
+// parses both directions, pairs responses with requests first in, first out, and reports exchanges.
+// What it is fed is in order per direction; lost ranges are told. The rules for losses are in
+// docs/adr/0004-exchange-pairing.md.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ inline constexpr size_t kMaxPending = 256;
 class Pairing {
  public:
   // `requests` is the direction of requests. Offsets: where each direction's next byte is.
-  Pairing(Shared& shared, const model::Connection& connection, model::Direction requests, uint64_t request_offset,
-          uint64_t response_offset);
+  Pairing(Shared& shared, const model::Connection& connection, model::Direction requests,
+          uint64_t request_offset, uint64_t response_offset);
 
   model::Direction requests() const { return requests_; }
   // The next bytes of a direction, which may be captured in part.
@@ -38,11 +39,13 @@ class Pairing {
   // Silence: completes a response whose end cannot be seen if it has been quiet since `before_ns`.
   void FinishQuiet(uint64_t before_ns);
 
-  // A response now would have no request, though nothing is known to be lost: its request is probably on its way.
+  // A response now would have no request, though nothing is known to be lost: its request is
+  // probably on its way.
   bool ExpectsRequestFirst() const;
-  bool has_open_end() const;              // FinishQuiet may have something to do
+  bool has_open_end() const;                     // FinishQuiet may have something to do
   bool is_tunnel() const { return is_tunnel_; }  // left HTTP for good
-  // False while not even one head has been parsed, and what came cannot become one: this is not HTTP.
+  // False while not even one head has been parsed, and what came cannot become one: this is not
+  // HTTP.
   bool is_plausible() const { return has_seen_head_ || !request_.is_lost(); }
   void StartResponsesAt(uint64_t offset) { response_.StartAt(offset); }
 
@@ -53,9 +56,11 @@ class Pairing {
     Kind kind = Kind::kReal;
     bool request_complete = false;
     bool response_started = false;
-    uint64_t request_begin = 0, response_begin = 0, response_end = 0;  // stream positions; the end: as far as seen
-    uint64_t response_last_ns = 0;                                      // monotonic
-    int64_t unix_offset_ns = 0;  // one for the whole exchange, so that durations come from the monotonic clock alone
+    uint64_t request_begin = 0, response_begin = 0,
+             response_end = 0;      // stream positions; the end: as far as seen
+    uint64_t response_last_ns = 0;  // monotonic
+    int64_t unix_offset_ns =
+        0;  // one for the whole exchange, so that durations come from the monotonic clock alone
     protocols::http1::BodyKind response_body = protocols::http1::BodyKind::kNone;
     model::Span span;
   };
@@ -74,8 +79,8 @@ class Pairing {
   void RequestEvents(const Piece& piece);
   void ResponseEvents(const Piece& piece);
   void Open(const protocols::http1::Head& head, uint64_t offset, const Piece& piece);
-  void FillSpan(const protocols::http1::Head& head, const Target& target, uint64_t offset, const Piece& piece,
-                model::Span* span);
+  void FillSpan(const protocols::http1::Head& head, const Target& target, uint64_t offset,
+                const Piece& piece, model::Span* span);
   void NoteRequestProgress(uint64_t end, uint64_t time_ns);
   void StartResponse(const protocols::http1::Head& head, uint64_t offset, const Piece& piece);
   void Finish(Outcome outcome);
@@ -87,8 +92,8 @@ class Pairing {
   bool IsQuiet(uint64_t time_ns) const;
   void RestartPairing();
   void PushUnknown();
-  void TellEnd(model::Direction direction, const protocols::http1::MessageParser& parser, const Piece& piece,
-               uint64_t* told);
+  void TellEnd(model::Direction direction, const protocols::http1::MessageParser& parser,
+               const Piece& piece, uint64_t* told);
 
   Shared& shared_;
   const model::Connection& connection_;
@@ -98,15 +103,15 @@ class Pairing {
   HeadStart request_head_, response_head_;
   std::vector<Exchange> exchanges_;  // a queue: [front_, size)
   size_t front_ = 0;
-  bool request_open_ = false;        // the last exchange's request is not complete
+  bool request_open_ = false;  // the last exchange's request is not complete
   bool response_is_interim_ = false;
   bool server_spoke_last_ = false;
-  bool orphan_spoke_last_ = false;   // a response without a request came since the last request
-  bool is_pipelining_ = false;       // the client has sent requests without waiting for responses
+  bool orphan_spoke_last_ = false;  // a response without a request came since the last request
+  bool is_pipelining_ = false;      // the client has sent requests without waiting for responses
   bool has_seen_head_ = false;
   bool is_tunnel_ = false;
-  bool may_skip_body_ = false;       // the open request was answered before its body began
-  uint64_t last_ns_ = 0;             // of the latest bytes, monotonic
+  bool may_skip_body_ = false;  // the open request was answered before its body began
+  uint64_t last_ns_ = 0;        // of the latest bytes, monotonic
   uint64_t told_request_end_ = 0, told_response_end_ = 0;
 };
 

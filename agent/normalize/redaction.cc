@@ -7,12 +7,15 @@ namespace {
 
 constexpr std::string_view kRedacted = "REDACTED";
 // Keys whose values sign or open something; compared with regard to case, as the conventions say.
-constexpr std::string_view kSensitiveKeys[] = {"X-Amz-Signature",  "X-Amz-Credential", "X-Amz-Security-Token",
-                                               "AWSAccessKeyId",   "Signature",        "sig",
-                                               "X-Goog-Signature", "X-Goog-Credential"};
+constexpr std::string_view kSensitiveKeys[] = {
+    "X-Amz-Signature",  "X-Amz-Credential", "X-Amz-Security-Token",
+    "AWSAccessKeyId",   "Signature",        "sig",
+    "X-Goog-Signature", "X-Goog-Credential"};
 constexpr size_t kMaxFlagBytes = 16;
 
-bool IsPlain(char c) { return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x7f; }
+bool IsPlain(char c) {
+  return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x7f;
+}
 
 // Length of the UTF-8 character at the front of `text`; 0 when it is none.
 size_t CharacterSize(std::string_view text) {
@@ -31,14 +34,15 @@ size_t CharacterSize(std::string_view text) {
 
 bool IsFlag(std::string_view part) {
   return part.size() <= kMaxFlagBytes && std::all_of(part.begin(), part.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                  c == '.';
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.';
          });
 }
 
 bool IsAllowed(std::string_view key, std::span<const std::string> allowed) {
   return std::find(allowed.begin(), allowed.end(), key) != allowed.end() &&
-         std::find(std::begin(kSensitiveKeys), std::end(kSensitiveKeys), key) == std::end(kSensitiveKeys);
+         std::find(std::begin(kSensitiveKeys), std::end(kSensitiveKeys), key) ==
+             std::end(kSensitiveKeys);
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ constexpr uint16_t kHttpPort = 80;
 constexpr std::string_view kConnectionClosed = "connection_closed";
 
 bool IsKnownMethod(std::string_view method) {
-  return std::find(std::begin(kKnownMethods), std::end(kKnownMethods), method) != std::end(kKnownMethods);
+  return std::find(std::begin(kKnownMethods), std::end(kKnownMethods), method) !=
+         std::end(kKnownMethods);
 }
 
 }  // namespace
@@ -75,7 +76,8 @@ std::string_view SemanticConventions::Query(std::string_view query) {
 void SemanticConventions::DescribeRequest(const protocols::http1::Head& head, const Target& target,
                                           const ConnectionText& text, model::Span* span) {
   span->method = head.method;
-  span->target = CleanText(target.path.empty() ? target.authority : target.path, kMaxUrlBytes, &clean_);
+  span->target =
+      CleanText(target.path.empty() ? target.authority : target.path, kMaxUrlBytes, &clean_);
   model::AttributeList& attributes = span->attributes;
   attributes.Reserve(16, 192 + span->target.size());
   if (IsKnownMethod(head.method)) {
@@ -103,14 +105,16 @@ void SemanticConventions::DescribeRequest(const protocols::http1::Head& head, co
     attributes.Add("network.peer.address", text.peer_address);
     attributes.Add("network.peer.port", static_cast<int64_t>(peer.port));
   }
-  if (head.has_version) attributes.Add("network.protocol.version", head.minor_version == 0 ? "1.0" : "1.1");
+  if (head.has_version)
+    attributes.Add("network.protocol.version", head.minor_version == 0 ? "1.0" : "1.1");
 }
 
 void SemanticConventions::DescribeServer(const protocols::http1::Head& head, const Target& target,
                                          const ConnectionText& text, model::Span* span) {
   model::AttributeList& attributes = span->attributes;
   if (!target.path.empty()) attributes.Add("url.path", span->target);
-  attributes.Add("url.scheme", protocols::http1::EqualsIgnoreCase(target.scheme, "https") ? "https" : "http");
+  attributes.Add("url.scheme",
+                 protocols::http1::EqualsIgnoreCase(target.scheme, "https") ? "https" : "http");
   if (!target.query.empty()) attributes.Add("url.query", Query(target.query));
   std::string_view client = text.peer_address;
   if (options_.trust_forwarded && !head.forwarded_for.empty()) {
@@ -123,14 +127,16 @@ void SemanticConventions::DescribeServer(const protocols::http1::Head& head, con
   }
 }
 
-void SemanticConventions::DescribeClient(const Target& target, const Authority& authority, model::Span* span) {
+void SemanticConventions::DescribeClient(const Target& target, const Authority& authority,
+                                         model::Span* span) {
   url_.assign(protocols::http1::EqualsIgnoreCase(target.scheme, "https") ? "https://" : "http://");
   if (target.has_userinfo) url_ += "REDACTED:REDACTED@";
   const bool is_v6 = authority.host.find(':') != std::string_view::npos;
   if (is_v6) url_ += '[';
   url_ += CleanText(authority.host, kMaxUserAgentBytes, &clean_);
   if (is_v6) url_ += ']';
-  if (authority.port != kHttpPort && authority.port != 0) url_.append(":").append(std::to_string(authority.port));
+  if (authority.port != kHttpPort && authority.port != 0)
+    url_.append(":").append(std::to_string(authority.port));
   if (target.path.starts_with('/')) url_ += span->target;
   if (!target.query.empty()) url_.append("?").append(Query(target.query));
   span->attributes.Add("url.full", std::string_view(url_));
@@ -139,7 +145,8 @@ void SemanticConventions::DescribeClient(const Target& target, const Authority& 
 void SemanticConventions::DescribeResult(Outcome outcome, model::Span* span) {
   model::AttributeList& attributes = span->attributes;
   span->name = IsKnownMethod(span->method) ? std::string_view(span->method) : "HTTP";
-  if (span->status_code != 0) attributes.Add("http.response.status_code", static_cast<int64_t>(span->status_code));
+  if (span->status_code != 0)
+    attributes.Add("http.response.status_code", static_cast<int64_t>(span->status_code));
   const uint16_t first_error = span->role == Role::kServer ? 500 : 400;
   if (span->status_code >= first_error) {
     char text[8];

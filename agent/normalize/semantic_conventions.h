@@ -1,6 +1,6 @@
-// The stable HTTP semantic conventions of OpenTelemetry as far as the wire shows them: names, attributes and status of
-// server and client spans. Secrets never enter: no header beyond those named here, no user:password, query values only
-// when allowed.
+// The stable HTTP semantic conventions of OpenTelemetry as far as the wire shows them: names,
+// attributes and status of server and client spans. Secrets never enter: no header beyond those
+// named here, no user:password, query values only when allowed.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ struct Target {
   std::string_view scheme;     // absolute-form only
   std::string_view authority;  // absolute- and authority-form, without userinfo
   bool has_userinfo = false;
-  std::string_view path;       // without query; "*" for the asterisk-form, empty for the authority-form
+  std::string_view path;  // without query; "*" for the asterisk-form, empty for the authority-form
   std::string_view query;
 };
 Target SplitTarget(std::string_view method, std::string_view target);
@@ -48,16 +48,17 @@ class SemanticConventions {
  public:
   explicit SemanticConventions(const Options& options) : options_(options) {}
 
-  // Sets method, target and the attributes that the request gives. Role and endpoints of `span` are set before.
-  void DescribeRequest(const protocols::http1::Head& head, const Target& target, const ConnectionText& text,
-                       model::Span* span);
+  // Sets method, target and the attributes that the request gives. Role and endpoints of `span` are
+  // set before.
+  void DescribeRequest(const protocols::http1::Head& head, const Target& target,
+                       const ConnectionText& text, model::Span* span);
   // Sets name, error flag and the attributes that the result gives.
   void DescribeResult(Outcome outcome, model::Span* span);
 
  private:
   std::string_view Query(std::string_view query);
-  void DescribeServer(const protocols::http1::Head& head, const Target& target, const ConnectionText& text,
-                      model::Span* span);
+  void DescribeServer(const protocols::http1::Head& head, const Target& target,
+                      const ConnectionText& text, model::Span* span);
   void DescribeClient(const Target& target, const Authority& authority, model::Span* span);
 
   const Options& options_;

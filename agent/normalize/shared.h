@@ -1,5 +1,5 @@
-// What the connections of one Normalizer share: the pass counter, the batch being filled, the counts of this pass. Only
-// for the sources of this room.
+// What the connections of one Normalizer share: the pass counter, the batch being filled, the
+// counts of this pass. Only for the sources of this room.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace weft::normalize {
 // Events of one pass; added to metrics and ledger when it ends.
 struct Counts {
   uint64_t opened = 0, finished = 0;
-  uint64_t rejected_gap = 0, rejected_garbage = 0, rejected_overflow = 0;  // requests that never became an exchange
+  uint64_t rejected_gap = 0, rejected_garbage = 0,
+           rejected_overflow = 0;  // requests that never became an exchange
   uint64_t segments = 0, duplicate_segments = 0, late_segments = 0;
   uint64_t lost_bytes = 0, framing_lost = 0, heads_truncated = 0, orphan_responses = 0;
   uint64_t telemetry_exports = 0, upgrades = 0, unanswered = 0, smuggling_suspects = 0;
@@ -29,6 +30,7 @@ struct Shared {
   const Deps& deps;
   SemanticConventions conventions;
   uint64_t pass = 1;
+  int64_t unix_offset_ns = 0;  // sampled once a pass
   uint64_t next_exchange_id = 1;
   Counts counts;
   model::SpanBatch out;

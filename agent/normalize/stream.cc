@@ -22,11 +22,13 @@ void Stream::Hold(const Piece& piece, uint64_t pass) {
   held.piece = piece;
   held.pass = pass;
   held.bytes.Append(piece.captured);
-  held.piece.captured = held.bytes.view();  // a ByteBuffer's bytes stay where they are when it moves
+  held.piece.captured =
+      held.bytes.view();  // a ByteBuffer's bytes stay where they are when it moves
   if (piece.process != nullptr) held.process = *piece.process;
   held_bytes_ += piece.captured.size();
-  auto after = std::upper_bound(held_.begin(), held_.end(), piece.position,
-                                [](uint64_t position, const Held& h) { return position < h.piece.position; });
+  auto after = std::upper_bound(
+      held_.begin(), held_.end(), piece.position,
+      [](uint64_t position, const Held& h) { return position < h.piece.position; });
   held_.insert(after, std::move(held));
 }
 

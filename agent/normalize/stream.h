@@ -1,5 +1,6 @@
-// Stream: one direction of one connection, put in order. Segments arrive by time, not by position: rings of different
-// CPUs race, calls overlap, records get lost. What comes early is held until the hole before it is filled or given up.
+// Stream: one direction of one connection, put in order. Segments arrive by time, not by position:
+// rings of different CPUs race, calls overlap, records get lost. What comes early is held until the
+// hole before it is filled or given up.
 //
 //   position   0 ──────────── expected ─── hole ─── held[0] ── held[1] …
 //              handed on already    ↑ Offer delivers here

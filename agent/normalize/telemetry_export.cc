@@ -19,7 +19,8 @@ std::string_view MediaType(std::string_view content_type) {
 }
 
 bool EndsWithOtlpPath(std::string_view path) {
-  return path.ends_with("/v1/traces") || path.ends_with("/v1/metrics") || path.ends_with("/v1/logs");
+  return path.ends_with("/v1/traces") || path.ends_with("/v1/metrics") ||
+         path.ends_with("/v1/logs");
 }
 
 }  // namespace
@@ -31,9 +32,11 @@ bool IsTelemetryExport(const protocols::http1::Head& head, std::string_view path
   const bool is_json = EqualsIgnoreCase(type, "application/json");
   const bool is_thrift = EqualsIgnoreCase(type, "application/x-thrift");
   if (IsOneOf(path, {"/v1/traces", "/v1/metrics", "/v1/logs"})) return is_protobuf || is_json;
-  // Behind a prefix (OTEL_EXPORTER_OTLP_ENDPOINT may have a path) JSON is no proof: it may be anybody's API.
+  // Behind a prefix (OTEL_EXPORTER_OTLP_ENDPOINT may have a path) JSON is no proof: it may be
+  // anybody's API.
   if (EndsWithOtlpPath(path)) return is_protobuf;
-  if (path == "/api/traces") return is_thrift || EqualsIgnoreCase(type, "application/vnd.apache.thrift.binary");
+  if (path == "/api/traces")
+    return is_thrift || EqualsIgnoreCase(type, "application/vnd.apache.thrift.binary");
   if (path == "/api/v2/spans") return is_json || is_protobuf;
   if (path == "/api/v1/spans") return is_json || is_thrift;
   return false;

@@ -1,6 +1,6 @@
-// Which requests are calls by which a program exports telemetry. They make no spans, to weft or past it: otherwise
-// every export would cause another one. Path and content type decide together, since Jaeger's query API uses the paths
-// of its collector.
+// Which requests are calls by which a program exports telemetry. They make no spans, to weft or
+// past it: otherwise every export would cause another one. Path and content type decide together,
+// since Jaeger's query API uses the paths of its collector.
 #pragma once
 
 #include <string_view>

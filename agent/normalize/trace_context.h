@@ -1,4 +1,5 @@
-// W3C Trace Context as it travelled in a request head, read strictly: a header that breaks a rule is no context.
+// W3C Trace Context as it travelled in a request head, read strictly: a header that breaks a rule
+// is no context.
 #pragma once
 
 #include <optional>
@@ -11,12 +12,12 @@ namespace weft::normalize {
 
 inline constexpr size_t kMaxTraceStateBytes = 512;
 
-// "00-<32 hex>-<16 hex>-<2 hex>", lower case, ids not zero, version not ff; a later version may carry more behind a
-// dash. Ids and flags of `context` are set; nothing on failure.
+// "00-<32 hex>-<16 hex>-<2 hex>", lower case, ids not zero, version not ff; a later version may
+// carry more behind a dash. Ids and flags of `context` are set; nothing on failure.
 bool ParseTraceParent(std::string_view value, model::WireContext* context);
 
-// Nothing when there is no valid traceparent or more than one (T44). tracestate fields are joined in order and cut
-// after the last member that fits.
+// Nothing when there is no valid traceparent or more than one (T44). tracestate fields are joined
+// in order and cut after the last member that fits.
 std::optional<model::WireContext> ReadWireContext(const protocols::http1::Head& head);
 
 }  // namespace weft::normalize

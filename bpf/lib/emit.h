@@ -162,7 +162,7 @@ static __always_inline void emit__flat(void *ring, const struct socket_state *s,
 /* A record put together from several iovecs: by way of the scratch, in the size that it needs. */
 static __always_inline void emit__gathered(void *ring, const struct socket_state *s,
 					   const struct call *call, const struct data *data,
-					   const struct user_buffer *buffer, __u32 cpu)
+					   struct user_buffer *buffer, __u32 cpu)
 {
 	struct weft_counters *c = counters__get();
 	struct gather_scratch *g;
@@ -172,7 +172,7 @@ static __always_inline void emit__gathered(void *ring, const struct socket_state
 	g = bpf_map_lookup_elem(&scratch, &cpu);
 	if (!g || !c)
 		return; /* cannot be: there is one for each CPU that has a ring */
-	copied = read__gather(buffer, data->offset, data->want, g->bytes, WEFT_CAPTURE_MAX);
+	copied = read__gather(buffer, data->offset, data->want, cpu);
 	if (copied == 0 && data->want)
 		c->unread_buffers++;
 	copied = BOUND(copied, WEFT_CAPTURE_MAX);
@@ -187,7 +187,7 @@ static __always_inline void emit__gathered(void *ring, const struct socket_state
 
 /* `buffer` is null when there is nothing to copy. */
 static __always_inline void emit__data(const struct socket_state *s, const struct call *call,
-				       const struct data *data, const struct user_buffer *buffer)
+				       const struct data *data, struct user_buffer *buffer)
 {
 	__u64 from;
 	__u32 cpu;

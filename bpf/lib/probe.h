@@ -97,14 +97,20 @@ __noinline int probe__match(struct first_bytes *prefix, __u32 have, __u32 may_be
 }
 
 /* Reads the call's first bytes behind those that are kept already, and looks at all of them. */
-static __always_inline int probe__sniff(struct socket_state *s, const struct user_buffer *buffer,
+static __always_inline int probe__sniff(struct socket_state *s, struct user_buffer *buffer,
 					__u32 moved)
 {
 	__u64 have = BOUND(s->prefix_length, SNIFF_BYTES);
 	__u64 n = BOUND(moved, SNIFF_BYTES);
 
 	if (buffer->iovec_count) {
-		n = read__gather(buffer, 0, n, s->prefix.bytes + have, SNIFF_BYTES);
+		__u32 cpu = bpf_get_smp_processor_id();
+		struct gather_scratch *g = bpf_map_lookup_elem(&scratch, &cpu);
+
+		n = g ? read__gather(buffer, 0, n, cpu) : 0;
+		n = BOUND(n, SNIFF_BYTES);
+		if (!g || bpf_probe_read_kernel(s->prefix.bytes + have, n, g->bytes))
+			n = 0;
 	} else {
 		if (n > buffer->length)
 			n = buffer->length;
@@ -123,7 +129,7 @@ static __always_inline int probe__sniff(struct socket_state *s, const struct use
  * from birth is judged by the first bytes that anybody sends on it. One that was joined is looked
  * at only where the direction turns, so that nothing inside a body can match (case T24). */
 static __always_inline bool probe__judge(struct sock *sk, struct socket_state *s,
-					 const struct call *call, const struct user_buffer *buffer,
+					 const struct call *call, struct user_buffer *buffer,
 					 __u32 moved, bool first, bool turned)
 {
 	int verdict;

@@ -131,6 +131,7 @@ static __always_inline bool read__locate(struct direction_state *d, __u32 direct
 		return false;
 	}
 	count = BOUND(array.length, IOVECS);
+	__builtin_memset(buffer->iovecs, 0, sizeof(buffer->iovecs));
 	if (count == 0 || bpf_probe_read_user(buffer->iovecs, count * sizeof(struct user_iovec),
 					      (const void *)array.base))
 		return false;
@@ -158,17 +159,18 @@ static __always_inline void read__pass_mmsg(struct direction_state *d, __u32 dir
 		d->mmsg_base = 0;
 }
 
-/* Copies up to `want` bytes, from `skip` on, to `to`, which holds 2 * `limit`; returns how many.
- * `limit` is a power of two and a constant. */
-static __always_inline __u32 read__gather(const struct user_buffer *buffer, __u32 skip, __u32 want,
-					  __u8 *to, const __u32 limit)
+/* Copies up to `want` bytes, from `skip` on, into the scratch of this CPU; returns how many. A
+ * function of its own, and not a static one: so the verifier looks at its loop once. */
+__noinline int read__gather(struct user_buffer *buffer, __u32 skip, __u32 want, __u32 cpu)
 {
+	struct gather_scratch *to = bpf_map_lookup_elem(&scratch, &cpu);
 	__u64 copied = 0, passed = skip;
 	int i;
 
-	want = BOUND(want, limit);
+	if (!to || !buffer)
+		return 0;
 	for (i = 0; i < IOVECS; i++) {
-		__u64 base, length, offset, n;
+		__u64 base, length, n;
 
 		if ((__u32)i >= buffer->iovec_count || copied >= want)
 			break;
@@ -184,9 +186,9 @@ static __always_inline __u32 read__gather(const struct user_buffer *buffer, __u3
 		n = want - copied;
 		if (n > length)
 			n = length;
-		n = BOUND(n, limit);
-		offset = BOUND(copied, limit - 1);
-		if (bpf_probe_read_user(to + offset, n, (const void *)base))
+		n = BOUND(n, WEFT_CAPTURE_MAX);
+		copied = BOUND(copied, WEFT_CAPTURE_MAX);
+		if (bpf_probe_read_user(to->bytes + copied, n, (const void *)base))
 			break;
 		copied += n;
 	}

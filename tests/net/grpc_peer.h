@@ -1,6 +1,7 @@
 // gRPC C++ as an independent peer: a generic unary client and a generic server, both on raw bytes.
 #pragma once
 
+#include <grpc/grpc.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -11,6 +12,9 @@
 #include <string>
 
 namespace weft::net {
+
+// The library stays initialised: its last shutdown may wait 10 s for a poller that nobody wakes.
+inline const bool kGrpcStays = (grpc_init(), true);
 
 inline grpc::ByteBuffer ToGrpc(const std::string& text) {
   grpc::Slice slice(text);

@@ -1,5 +1,5 @@
-// Test kit: a story on a connection ("the client sends …, the server sends …") as weft sees it from one end, and the
-// spans that come out. Time is a FakeClock: every call moves it by a millisecond.
+// Test kit: a story on a connection ("the client sends …, the server sends …") as weft sees it from
+// one end, and the spans that come out. Time is a FakeClock: every call moves it by a millisecond.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -50,7 +50,8 @@ class Agent {
  public:
   explicit Agent(Options options = {})
       : normalizer(std::move(options),
-                   {clock, ledger, metrics, spans, [this](model::ConnectionId, model::Direction d, uint64_t position) {
+                   {clock, ledger, metrics, spans,
+                    [this](model::ConnectionId, model::Direction d, uint64_t position) {
                       message_ends.push_back({d, position});
                     }}) {}
   // Whatever happens, the books balance and each opened exchange is finished at most once.
@@ -85,20 +86,21 @@ class Agent {
     std::string out;
     for (const model::Span& span : list) {
       if (!out.empty()) out += "; ";
-      out += span.method + " " + span.target + " " + (span.status_code == 0 ? "-" : std::to_string(span.status_code));
+      out += span.method + " " + span.target + " " +
+             (span.status_code == 0 ? "-" : std::to_string(span.status_code));
     }
     return out;
   }
 };
 
-// One connection, seen from the server's or the client's process. Each call is pushed as a batch of its own, unless
-// Hold() collects them.
+// One connection, seen from the server's or the client's process. Each call is pushed as a batch of
+// its own, unless Hold() collects them.
 class Conversation {
  public:
   static constexpr uint64_t kMiddle = 5'000;  // positions of a connection that is older than weft
 
-  explicit Conversation(Agent& agent, model::Role end = model::Role::kServer, bool joined_in_middle = false,
-                        model::ConnectionId id = 1)
+  explicit Conversation(Agent& agent, model::Role end = model::Role::kServer,
+                        bool joined_in_middle = false, model::ConnectionId id = 1)
       : agent_(agent), end_(end) {
     auto connection = std::make_shared<model::Connection>();
     connection->id = id;
@@ -106,8 +108,10 @@ class Conversation {
     connection->netns = 42;
     connection->joined_in_middle = joined_in_middle;
     const bool is_server = end == model::Role::kServer;
-    connection->local = is_server ? model::Endpoint::V4({10, 0, 0, 1}, 8080) : model::Endpoint::V4({10, 0, 0, 2}, 4711);
-    connection->remote = is_server ? model::Endpoint::V4({10, 0, 0, 2}, 4711) : model::Endpoint::V4({10, 0, 0, 1}, 8080);
+    connection->local = is_server ? model::Endpoint::V4({10, 0, 0, 1}, 8080)
+                                  : model::Endpoint::V4({10, 0, 0, 2}, 4711);
+    connection->remote = is_server ? model::Endpoint::V4({10, 0, 0, 2}, 4711)
+                                   : model::Endpoint::V4({10, 0, 0, 1}, 8080);
     connection_ = connection;
     if (joined_in_middle) positions_ = {kMiddle, kMiddle};
     auto process = std::make_shared<model::Process>();
@@ -119,8 +123,12 @@ class Conversation {
   Conversation& Client(std::string_view bytes) { return Say(Requests(), bytes, bytes.size()); }
   Conversation& Server(std::string_view bytes) { return Say(Responses(), bytes, bytes.size()); }
   // A call of `length` bytes of which only `captured` were copied.
-  Conversation& ClientCut(std::string_view captured, uint64_t length) { return Say(Requests(), captured, length); }
-  Conversation& ServerCut(std::string_view captured, uint64_t length) { return Say(Responses(), captured, length); }
+  Conversation& ClientCut(std::string_view captured, uint64_t length) {
+    return Say(Requests(), captured, length);
+  }
+  Conversation& ServerCut(std::string_view captured, uint64_t length) {
+    return Say(Responses(), captured, length);
+  }
   // The record of a call never comes.
   Conversation& ClientLost(uint64_t length) { return Lose(Requests(), length); }
   Conversation& ServerLost(uint64_t length) { return Lose(Responses(), length); }
@@ -150,7 +158,9 @@ class Conversation {
   model::Direction Responses() const {
     return end_ == model::Role::kServer ? model::Direction::kSend : model::Direction::kReceive;
   }
-  uint64_t& Position(model::Direction direction) { return positions_[static_cast<size_t>(direction)]; }
+  uint64_t& Position(model::Direction direction) {
+    return positions_[static_cast<size_t>(direction)];
+  }
 
   Conversation& Say(model::Direction direction, std::string_view captured, uint64_t length) {
     model::Segment segment;
@@ -202,6 +212,7 @@ inline constexpr std::string_view kGetB = "GET /b HTTP/1.1\r\nHost: shop.test\r\
 inline constexpr std::string_view kGetC = "GET /c HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 inline constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 inline constexpr std::string_view kCreated = "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok";
-inline constexpr std::string_view kMissing = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+inline constexpr std::string_view kMissing =
+    "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
 
 }  // namespace weft::normalize

@@ -99,7 +99,12 @@ TEST(Loss, LostWholeRequestIsNotPairedWithALaterResponse) {  // T19
 TEST(Loss, LostWholeExchangeIsForgotten) {  // T19
   Agent agent;
   Conversation talk(agent);
-  talk.Client(kGetA).Server(kOk).ClientLost(kGetB.size()).ServerLost(kMissing.size()).Client(kGetC).Server(kCreated);
+  talk.Client(kGetA)
+      .Server(kOk)
+      .ClientLost(kGetB.size())
+      .ServerLost(kMissing.size())
+      .Client(kGetC)
+      .Server(kCreated);
   agent.normalizer.Tick();
   agent.normalizer.Tick();
   talk.Client(kGetB).Server(kMissing).Client(kGetA).Server(kOk);
@@ -164,14 +169,17 @@ TEST(Loss, JoinedWithinAResponse) {  // T15
 TEST(Loss, GetInsideABodyIsNoRequest) {  // T24
   Agent agent;
   Conversation talk(agent, model::Role::kServer, true);
-  talk.Client("quote: GET /evil HTTP/1.1\r\n\r\n").Server("220 GET /evil HTTP/1.1\r\n\r\n").Client("HELO x\r\nGET / HTTP/1.1\r\n");
+  talk.Client("quote: GET /evil HTTP/1.1\r\n\r\n")
+      .Server("220 GET /evil HTTP/1.1\r\n\r\n")
+      .Client("HELO x\r\nGET / HTTP/1.1\r\n");
   EXPECT_EQ(agent.Opened(), "");
 }
 
 TEST(Loss, OtherProtocolsMakeNothing) {
   Agent agent;
-  Conversation tls(agent, model::Role::kServer, false, 1), ssh(agent, model::Role::kServer, false, 2),
-      smtp(agent, model::Role::kClient, false, 3), h2(agent, model::Role::kServer, false, 4);
+  Conversation tls(agent, model::Role::kServer, false, 1),
+      ssh(agent, model::Role::kServer, false, 2), smtp(agent, model::Role::kClient, false, 3),
+      h2(agent, model::Role::kServer, false, 4);
   tls.Client("\x16\x03\x01\x02\x01").Server("\x16\x03\x03");
   ssh.Server("SSH-2.0-OpenSSH\r\n").Client("SSH-2.0-Go\r\n");
   smtp.Server("220 mail ESMTP\r\n").Client("EHLO x\r\n").Client("MAIL FROM:<a@b>\r\n");
@@ -212,7 +220,8 @@ TEST(Loss, UrlLongerThanTheCaptureLimit) {  // T39, T40
 TEST(Loss, BodyLongerThanTheCaptureLimit) {  // T7, T40, T41
   Agent agent;
   Conversation talk(agent);
-  talk.Client(kGetA).ServerCut("HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\nab", 4'000'000'000);
+  talk.Client(kGetA).ServerCut("HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\nab",
+                               4'000'000'000);
   talk.ServerCut("", 1'000'000'047);
   ASSERT_EQ(agent.Finished(), "GET /a 200");
   EXPECT_EQ(agent.spans.finished[0].response_bytes, 5'000'000'047u);
@@ -233,7 +242,9 @@ TEST(Loss, ChunkedResponseBeyondTheCaptureEndsAtTheNextRequest) {  // T35, T40
   Agent agent;
   Conversation talk(agent);
   const uint64_t start = agent.clock.ToUnixNs(talk.now_ns());
-  talk.Client(kGetA).ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000).ServerCut("", 500);
+  talk.Client(kGetA)
+      .ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000)
+      .ServerCut("", 500);
   EXPECT_EQ(agent.Finished(), "");
   talk.Wait(50 * kMillisecond).Client(kGetB).Server(kMissing);
   ASSERT_EQ(agent.Finished(), "GET /a 200; GET /b 404");
@@ -245,7 +256,8 @@ TEST(Loss, ChunkedResponseBeyondTheCaptureEndsBySilence) {
   Agent agent;
   Conversation talk(agent);
   const uint64_t start = agent.clock.ToUnixNs(talk.now_ns());
-  talk.Client(kGetA).ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000);
+  talk.Client(kGetA).ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc",
+                               9000);
   talk.Wait(1900 * kMillisecond);
   agent.normalizer.Tick();
   EXPECT_EQ(agent.Finished(), "");
@@ -261,7 +273,8 @@ TEST(Loss, ChunkedResponseBeyondTheCaptureMayHideAPipelinedOne) {  // T26, T40
   Agent agent;
   Conversation talk(agent);
   talk.Client(std::string(kGetA) + std::string(kGetB));
-  talk.ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000).Server(kMissing);
+  talk.ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000)
+      .Server(kMissing);
   EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b -");
   talk.Client(kGetC).Server(kOk);  // not quiet: whose response this is cannot be known
   EXPECT_EQ(agent.spans.opened.size(), 2u);
@@ -272,7 +285,9 @@ TEST(Loss, ChunkedResponseBeyondTheCaptureMayHideAPipelinedOne) {  // T26, T40
 TEST(Loss, ChunkedRequestBeyondTheCapture) {  // T35, T40
   Agent agent;
   Conversation talk(agent);
-  talk.ClientCut("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000).ClientCut("", 700).Server(kOk);
+  talk.ClientCut("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc", 9000)
+      .ClientCut("", 700)
+      .Server(kOk);
   ASSERT_EQ(agent.Finished(), "POST /a 200");
   EXPECT_EQ(agent.spans.finished[0].request_bytes, 9700u);
   talk.Client(kGetB).Server(kMissing);

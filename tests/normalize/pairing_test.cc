@@ -43,7 +43,8 @@ TEST(Pairing, TimesBytesAndIdentityComeFromTheKernel) {
 
 TEST(Pairing, BothEndsOfAConnectionAgree) {
   Agent agent;
-  Conversation server(agent, model::Role::kServer, false, 1), client(agent, model::Role::kClient, false, 2);
+  Conversation server(agent, model::Role::kServer, false, 1),
+      client(agent, model::Role::kClient, false, 2);
   client.Client(kGetA), server.Client(kGetA), server.Server(kOk), client.Server(kOk);
   client.Client(kGetB), server.Client(kGetB), server.Server(kOk), client.Server(kOk);
   ASSERT_EQ(agent.spans.finished.size(), 4u);
@@ -76,9 +77,11 @@ TEST(Pairing, HeadSplitAtEveryByteIsOneExchange) {  // T23
 TEST(Pairing, PipelinedRequestsAreAnsweredInOrder) {  // T26
   Agent agent;
   Conversation talk(agent);
-  talk.Client(std::string(kGetA) + std::string(kGetB)).Server(std::string(kOk) + std::string(kMissing));
+  talk.Client(std::string(kGetA) + std::string(kGetB))
+      .Server(std::string(kOk) + std::string(kMissing));
   EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b 404");
-  EXPECT_EQ(agent.spans.finished[1].request_sequence, static_cast<uint32_t>(0xffff'fff0u + kGetA.size()));
+  EXPECT_EQ(agent.spans.finished[1].request_sequence,
+            static_cast<uint32_t>(0xffff'fff0u + kGetA.size()));
 }
 
 TEST(Pairing, LongPipelineKeepsItsOrder) {  // T26
@@ -88,7 +91,9 @@ TEST(Pairing, LongPipelineKeepsItsOrder) {  // T26
   for (int i = 0; i < 300; ++i) {
     talk.Client("GET /" + std::to_string(i) + " HTTP/1.1\r\n\r\n");
     if (i >= 100) talk.Server(i % 2 == 0 ? kOk : kMissing);
-    if (i >= 100) want += (i == 100 ? "GET /" : "; GET /") + std::to_string(i - 100) + (i % 2 == 0 ? " 200" : " 404");
+    if (i >= 100)
+      want += (i == 100 ? "GET /" : "; GET /") + std::to_string(i - 100) +
+              (i % 2 == 0 ? " 200" : " 404");
   }
   EXPECT_EQ(agent.Finished(), want);
 }
@@ -160,7 +165,8 @@ TEST(Pairing, ContinueWhoseFinalResponseNeverComes) {  // T30
 TEST(Pairing, EarlyHintsComeBeforeTheResponse) {  // T31
   Agent agent;
   Conversation talk(agent);
-  talk.Client(kGetA).Server("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Hints\r\nLink: </x>\r\n\r\n");
+  talk.Client(kGetA).Server(
+      "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Hints\r\nLink: </x>\r\n\r\n");
   talk.Server("HTTP/1.1 103 Hints\r\n\r\n").Server(kOk);
   EXPECT_EQ(agent.Finished(), "GET /a 200");
 }
@@ -179,7 +185,10 @@ TEST(Pairing, UpgradeEndsTheSpanAndTheParsing) {  // T32
 TEST(Pairing, ConnectTunnelIsOpaqueAndRefusalIsAnAnswer) {  // T33
   Agent agent;
   Conversation tunnel(agent, model::Role::kClient, false, 1);
-  tunnel.Client("CONNECT h:443 HTTP/1.1\r\n\r\n").Server("HTTP/1.1 200 OK\r\n\r\n").Client(kGetA).Server(kOk);
+  tunnel.Client("CONNECT h:443 HTTP/1.1\r\n\r\n")
+      .Server("HTTP/1.1 200 OK\r\n\r\n")
+      .Client(kGetA)
+      .Server(kOk);
   EXPECT_EQ(agent.Finished(), "CONNECT h:443 200");
   Conversation refused(agent, model::Role::kClient, false, 2);
   refused.Client("CONNECT h:443 HTTP/1.1\r\n\r\n").Server(kMissing).Client(kGetA).Server(kOk);
@@ -191,7 +200,10 @@ TEST(Pairing, ResponseUntilCloseEndsWithItsLastByte) {  // T34
     Agent agent;
     Conversation talk(agent);
     const uint64_t start = agent.clock.ToUnixNs(talk.now_ns());
-    talk.Client("GET /a HTTP/1.0\r\n\r\n").Server("HTTP/1.0 200 OK\r\n\r\nfirst").Server("last").Wait(99 * kMillisecond);
+    talk.Client("GET /a HTTP/1.0\r\n\r\n")
+        .Server("HTTP/1.0 200 OK\r\n\r\nfirst")
+        .Server("last")
+        .Wait(99 * kMillisecond);
     EXPECT_EQ(agent.Finished(), "");
     if (by_fin) talk.ServerEnds();
     if (!by_fin) talk.Closes();
@@ -226,7 +238,9 @@ TEST(Pairing, BodyCutShortByTheEndIsAnError) {  // T34
 TEST(Pairing, ClientThatLeavesAnEventStreamIsNoServerError) {  // T34, T41
   Agent agent;
   Conversation talk(agent);
-  talk.Client(kGetA).Server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n").Closes();
+  talk.Client(kGetA)
+      .Server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n")
+      .Closes();
   ASSERT_EQ(agent.Finished(), "GET /a 200");
   EXPECT_FALSE(agent.spans.finished[0].is_error);
 }
@@ -253,13 +267,18 @@ TEST(Pairing, SlowRequestIsKept) {  // T45
 TEST(Pairing, NextRequestBeforeTheEndOfTheResponse) {  // T46
   Agent agent;
   Conversation talk(agent);
-  talk.Client(kGetA).Server(kOk.substr(0, 20)).Client(kGetB).Server(kOk.substr(20)).Server(kMissing);
+  talk.Client(kGetA)
+      .Server(kOk.substr(0, 20))
+      .Client(kGetB)
+      .Server(kOk.substr(20))
+      .Server(kMissing);
   EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b 404");
 }
 
 TEST(Pairing, RetryOnADeadConnectionIsASecondExchange) {  // T46
   Agent agent;
-  Conversation dead(agent, model::Role::kClient, false, 1), fresh(agent, model::Role::kClient, false, 2);
+  Conversation dead(agent, model::Role::kClient, false, 1),
+      fresh(agent, model::Role::kClient, false, 2);
   dead.Client(kGetA).Server(kOk).ServerEnds();
   dead.Client(kGetB).Closes();
   fresh.Client(kGetB).Server(kOk);

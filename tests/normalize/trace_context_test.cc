@@ -13,7 +13,8 @@ std::optional<model::WireContext> ContextOf(std::string_view fields) {
   Agent agent;
   Conversation(agent).Client("GET / HTTP/1.1\r\n" + std::string(fields) + "\r\n").Server(kOk);
   EXPECT_EQ(agent.spans.opened.size(), 1u);
-  EXPECT_EQ(agent.spans.opened.at(0).context.has_value(), agent.spans.finished.at(0).context.has_value());
+  EXPECT_EQ(agent.spans.opened.at(0).context.has_value(),
+            agent.spans.finished.at(0).context.has_value());
   return agent.spans.opened.at(0).context;
 }
 
@@ -36,16 +37,15 @@ TEST(TraceContext, LaterVersionsMayCarryMore) {
 }
 
 TEST(TraceContext, AnyBrokenRuleIsNoContext) {
-  for (std::string_view bad : {
-           "", "00", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-           "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-           "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-           "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-           "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
-           "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
-           "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-           "00-0af7651916cd43dd8448eb211c80319-cb7ad6b7169203331-01",
-           "0g-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) {
+  for (std::string_view bad : {"", "00", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                               "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                               "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+                               "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+                               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
+                               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
+                               "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                               "00-0af7651916cd43dd8448eb211c80319-cb7ad6b7169203331-01",
+                               "0g-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) {
     model::WireContext context;
     EXPECT_FALSE(ParseTraceParent(bad, &context)) << bad;
     EXPECT_TRUE(context.trace_id.IsZero());
@@ -60,9 +60,11 @@ TEST(TraceContext, TwoTraceParentsAreNone) {  // T44
 
 TEST(TraceContext, TraceStatesAreJoinedAndBounded) {  // T44
   const std::string parent = "traceparent: " + std::string(kGood) + "\r\n";
-  EXPECT_EQ(ContextOf(parent + "tracestate: a=1 , b=2\r\ntracestate: c=3\r\n")->trace_state, "a=1,b=2,c=3");
+  EXPECT_EQ(ContextOf(parent + "tracestate: a=1 , b=2\r\ntracestate: c=3\r\n")->trace_state,
+            "a=1,b=2,c=3");
   const std::string big(300, 'x');
-  EXPECT_EQ(ContextOf(parent + "tracestate: a=1,b=" + big + ",c=" + big + "\r\n")->trace_state, "a=1,b=" + big);
+  EXPECT_EQ(ContextOf(parent + "tracestate: a=1,b=" + big + ",c=" + big + "\r\n")->trace_state,
+            "a=1,b=" + big);
 }
 
 TEST(TelemetryExport, ExportsMakeNoSpans) {
@@ -101,7 +103,9 @@ TEST(TelemetryExport, ExportsMakeNoSpans) {
 
 TEST(TelemetryExport, JaegersQueryApiIsUserTraffic) {
   Agent agent;
-  Conversation(agent).Client("GET /api/traces?service=x HTTP/1.1\r\nAccept: application/json\r\n\r\n").Server(kOk);
+  Conversation(agent)
+      .Client("GET /api/traces?service=x HTTP/1.1\r\nAccept: application/json\r\n\r\n")
+      .Server(kOk);
   EXPECT_EQ(agent.Finished(), "GET /api/traces 200");
 }
 

@@ -110,7 +110,6 @@ model::OtlpBatch Select(const model::OtlpBatch& batch, const std::vector<Place>&
       resource = places[i].resource;
       const model::ResourceGroup& from = batch.resources[resource];
       out.resources.push_back({from.head, from.tail, static_cast<uint32_t>(out.scopes.size()), 0});
-      scope = UINT32_MAX;
     }
     if (places[i].scope != scope) {
       scope = places[i].scope;

@@ -6,15 +6,17 @@
 namespace weft::protocols::http1 {
 namespace {
 
-constexpr std::string_view kKnownMethods[] = {"GET",   "POST",    "PUT",   "HEAD",    "DELETE",  "PATCH",
-                                              "TRACE", "OPTIONS", "QUERY", "CONNECT", "PROPFIND"};
+constexpr std::string_view kKnownMethods[] = {"GET",    "POST",    "PUT",     "HEAD",
+                                              "DELETE", "PATCH",   "TRACE",   "OPTIONS",
+                                              "QUERY",  "CONNECT", "PROPFIND"};
 
 bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 char Lower(char c) { return IsUpper(c) ? static_cast<char>(c | 0x20) : c; }
 
-// Methods are tokens, but lower-case ones are taken for what they nearly always are: not HTTP (T38).
+// Methods are tokens, but lower-case ones are taken for what they nearly always are: not HTTP
+// (T38).
 bool IsMethodChar(char c) { return IsUpper(c) || IsDigit(c) || c == '-' || c == '_'; }
 
 // A target starts with '/', '*', a scheme or an authority (T39).
@@ -38,9 +40,8 @@ size_t MethodSize(std::string_view line) {
 
 bool IsTarget(std::string_view target) {
   if (target.empty() || !IsTargetStart(target[0])) return false;
-  return std::none_of(target.begin(), target.end(), [](char c) {
-    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f;
-  });
+  return std::none_of(target.begin(), target.end(),
+                      [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
 }
 
 // "HTTP/1.x"
@@ -106,7 +107,8 @@ void AddField(std::string_view name, std::string_view value, Head* head, Framing
       if (EqualsIgnoreCase(name, "content-length")) AddLength(value, framing);
       return;
     case 15:
-      if (head->forwarded_for.empty() && EqualsIgnoreCase(name, "x-forwarded-for")) head->forwarded_for = value;
+      if (head->forwarded_for.empty() && EqualsIgnoreCase(name, "x-forwarded-for"))
+        head->forwarded_for = value;
       return;
     case 17:
       if (EqualsIgnoreCase(name, "transfer-encoding")) AddEncoding(value, framing);
@@ -140,10 +142,13 @@ StartLine ParseRequestLine(std::string_view line, Head* head) {
 
 StartLine ParseStatusLine(std::string_view line, Head* head) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  if (line.size() < 12 || !ParseVersion(line.substr(0, 8), head) || line[8] != ' ') return StartLine::kBad;
+  if (line.size() < 12 || !ParseVersion(line.substr(0, 8), head) || line[8] != ' ')
+    return StartLine::kBad;
   if (line.size() > 12 && line[12] != ' ') return StartLine::kBad;
-  if (line[9] == '0' || !IsDigit(line[9]) || !IsDigit(line[10]) || !IsDigit(line[11])) return StartLine::kBad;
-  head->status = static_cast<uint16_t>((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
+  if (line[9] == '0' || !IsDigit(line[9]) || !IsDigit(line[10]) || !IsDigit(line[11]))
+    return StartLine::kBad;
+  head->status =
+      static_cast<uint16_t>((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
   return StartLine::kGood;
 }
 
@@ -154,14 +159,16 @@ bool ParseFields(std::string_view lines, bool is_cut, Head* head, Framing* frami
     auto* newline = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
     // A line that starts with a blank continues the value before it (obs-fold).
     while (newline != nullptr && newline + 1 != end && (newline[1] == ' ' || newline[1] == '\t')) {
-      newline = static_cast<const char*>(std::memchr(newline + 1, '\n', static_cast<size_t>(end - newline - 1)));
+      newline = static_cast<const char*>(
+          std::memchr(newline + 1, '\n', static_cast<size_t>(end - newline - 1)));
     }
     if (newline == nullptr && is_cut) return true;
     std::string_view line(p, static_cast<size_t>((newline == nullptr ? end : newline) - p));
     size_t colon = line.find(':');
     if (colon == std::string_view::npos || colon == 0) return false;
     // Only names of these lengths mean anything to us; most lines stop here.
-    constexpr uint32_t kLengths = 1u << 4 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 15 | 1u << 17;
+    constexpr uint32_t kLengths =
+        1u << 4 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 15 | 1u << 17;
     if (colon < 32 && (kLengths >> colon & 1) != 0) {
       AddField(line.substr(0, colon), Trim(line.substr(colon + 1)), head, framing);
     }
@@ -193,14 +200,16 @@ bool IsPlausibleBoundary(MessageKind kind, std::string_view bytes) {
   Head ignored;
   if (newline != std::string_view::npos) {
     std::string_view line = bytes.substr(0, newline);
-    StartLine start = kind == MessageKind::kRequest ? ParseRequestLine(line, &ignored) : ParseStatusLine(line, &ignored);
+    StartLine start = kind == MessageKind::kRequest ? ParseRequestLine(line, &ignored)
+                                                    : ParseStatusLine(line, &ignored);
     return start == StartLine::kGood;
   }
   if (kind == MessageKind::kResponse) return true;
-  return std::any_of(std::begin(kKnownMethods), std::end(kKnownMethods), [bytes](std::string_view method) {
-    size_t n = std::min(bytes.size(), method.size());
-    return bytes.substr(0, n) == method.substr(0, n) && (bytes.size() <= n || bytes[n] == ' ');
-  });
+  return std::any_of(
+      std::begin(kKnownMethods), std::end(kKnownMethods), [bytes](std::string_view method) {
+        size_t n = std::min(bytes.size(), method.size());
+        return bytes.substr(0, n) == method.substr(0, n) && (bytes.size() <= n || bytes[n] == ' ');
+      });
 }
 
 }  // namespace weft::protocols::http1

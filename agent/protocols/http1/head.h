@@ -1,6 +1,7 @@
-// The head of an HTTP/1.x message (RFC 9112): what weft keeps of a start line and its header fields, as views into the
-// bytes. Pure functions over one complete (or cut) head. Everything that is not named here is skipped without being
-// looked at, in particular Authorization, Cookie and Set-Cookie.
+// The head of an HTTP/1.x message (RFC 9112): what weft keeps of a start line and its header
+// fields, as views into the bytes. Pure functions over one complete (or cut) head. Everything that
+// is not named here is skipped without being looked at, in particular Authorization, Cookie and
+// Set-Cookie.
 #pragma once
 
 #include <array>
@@ -23,16 +24,18 @@ enum class BodyKind : uint8_t {
 inline constexpr size_t kMaxMethodBytes = 24;
 inline constexpr size_t kMaxTraceStates = 4;  // header fields; further ones are ignored
 
-// Owns: nothing; the views point into the parsed bytes. Values are trimmed; a folded value keeps its line breaks.
+// Owns: nothing; the views point into the parsed bytes. Values are trimmed; a folded value keeps
+// its line breaks.
 struct Head {
   std::string_view method, target;  // requests
   uint16_t status = 0;              // responses: 100–999
   uint8_t minor_version = 1;        // HTTP/1.x
   bool has_version = true;          // false when the start line was cut before it
   bool is_truncated = false;        // cut by the capture limit: later fields are unknown
-  bool has_both_lengths = false;    // Transfer-Encoding and Content-Length: the mark of request smuggling (T36)
+  bool has_both_lengths =
+      false;  // Transfer-Encoding and Content-Length: the mark of request smuggling (T36)
   BodyKind body = BodyKind::kNone;
-  uint64_t content_length = 0;      // for kLength
+  uint64_t content_length = 0;  // for kLength
 
   std::string_view host, user_agent, content_type, forwarded_for, traceparent;
   uint8_t host_count = 0, traceparent_count = 0, tracestate_count = 0;
@@ -52,15 +55,15 @@ enum class StartLine : uint8_t { kGood, kBad, kHttp2 };
 StartLine ParseRequestLine(std::string_view line, Head* head);
 StartLine ParseStatusLine(std::string_view line, Head* head);
 
-// The lines behind the start line, up to but not including the empty one. False when a line is no header field.
-// With `is_cut` the last line may be incomplete: it is ignored.
+// The lines behind the start line, up to but not including the empty one. False when a line is no
+// header field. With `is_cut` the last line may be incomplete: it is ignored.
 bool ParseFields(std::string_view lines, bool is_cut, Head* head, Framing* framing);
 
 // Could these first bytes become a start line? Looks at the first 32 bytes only.
 bool IsPlausiblePrefix(MessageKind kind, std::string_view bytes);
 
-// Is this, at a place where nothing is known, the start of a message? Needs the whole start line, or (when the bytes
-// end before it does) a well-known method or "HTTP/1.".
+// Is this, at a place where nothing is known, the start of a message? Needs the whole start line,
+// or (when the bytes end before it does) a well-known method or "HTTP/1.".
 bool IsPlausibleBoundary(MessageKind kind, std::string_view bytes);
 
 // ASCII, without regard to case; `lower` is lower case.

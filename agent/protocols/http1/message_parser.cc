@@ -105,7 +105,8 @@ const char* MessageParser::FeedHead(const char* p, const char* end, Output* out)
   }
   if (start_line_size_ == 0) {
     auto* newline = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
-    if (newline != nullptr) start_line_size_ = static_cast<uint32_t>(partial_.size() + (newline - p) + 1);
+    if (newline != nullptr)
+      start_line_size_ = static_cast<uint32_t>(partial_.size() + (newline - p) + 1);
   }
   const char* stop = FindEmptyLine(p, end);
   const size_t n = static_cast<size_t>((stop == nullptr ? end : stop) - p);
@@ -135,8 +136,9 @@ bool MessageParser::CheckStart(std::string_view head) {
   if (start_line_size_ == 0) return IsPlausiblePrefix(kind_, head);
   std::string_view line = head.substr(0, start_line_size_ - 1);
   Head ignored;
-  start_line_good_ = (kind_ == MessageKind::kRequest ? ParseRequestLine(line, &ignored)
-                                                     : ParseStatusLine(line, &ignored)) == StartLine::kGood;
+  start_line_good_ =
+      (kind_ == MessageKind::kRequest ? ParseRequestLine(line, &ignored)
+                                      : ParseStatusLine(line, &ignored)) == StartLine::kGood;
   return start_line_good_ || line == "PRI * HTTP/2.0\r";
 }
 
@@ -144,8 +146,10 @@ void MessageParser::EmitHead(std::string_view bytes, bool is_cut, Output* out) {
   Head head;
   Framing framing;
   std::string_view line = bytes.substr(0, start_line_size_ - 1);
-  StartLine start = kind_ == MessageKind::kRequest ? ParseRequestLine(line, &head) : ParseStatusLine(line, &head);
-  if (start != StartLine::kGood) return Fail(start == StartLine::kHttp2 ? Trouble::kHttp2 : Trouble::kGarbage);
+  StartLine start =
+      kind_ == MessageKind::kRequest ? ParseRequestLine(line, &head) : ParseStatusLine(line, &head);
+  if (start != StartLine::kGood)
+    return Fail(start == StartLine::kHttp2 ? Trouble::kHttp2 : Trouble::kGarbage);
   std::string_view fields = bytes.substr(start_line_size_);
   if (!is_cut) {  // without the empty line
     fields.remove_suffix(fields.size() >= 2 && fields[fields.size() - 2] == '\r' ? 2 : 1);
@@ -191,7 +195,8 @@ void MessageParser::EnterBody(const Head& head, RequestClass request, Output* ou
   switch (head.body) {
     case BodyKind::kNone:
       EndMessage(out);
-      if (head.status == 101 || (request == RequestClass::kConnect && head.status >= 200 && head.status < 300)) {
+      if (head.status == 101 ||
+          (request == RequestClass::kConnect && head.status >= 200 && head.status < 300)) {
         phase_ = Phase::kTunnel;
       }
       return;
@@ -241,7 +246,8 @@ const char* MessageParser::FeedChunkSize(const char* p, const char* end) {
   for (; p != end && *p != '\n' && !in_chunk_extension_; ++p) {
     int digit = HexDigit(*p);
     if (digit < 0) {
-      if (chunk_digits_ == 0 || (*p != ';' && *p != ' ' && *p != '\t' && *p != '\r')) return Fail(Trouble::kBadChunk), start;
+      if (chunk_digits_ == 0 || (*p != ';' && *p != ' ' && *p != '\t' && *p != '\r'))
+        return Fail(Trouble::kBadChunk), start;
       in_chunk_extension_ = true;
       break;
     }
@@ -251,7 +257,8 @@ const char* MessageParser::FeedChunkSize(const char* p, const char* end) {
   }
   auto* newline = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
   p = newline == nullptr ? end : newline + 1;
-  if (static_cast<size_t>(p - start) > kMaxChunkLineBytes - line_bytes_) return Fail(Trouble::kBadChunk), start;
+  if (static_cast<size_t>(p - start) > kMaxChunkLineBytes - line_bytes_)
+    return Fail(Trouble::kBadChunk), start;
   line_bytes_ += static_cast<uint32_t>(p - start);
   offset_ += static_cast<uint64_t>(p - start);
   if (newline != nullptr) EndChunkLine();
@@ -307,7 +314,8 @@ model::ParseState MessageParser::Gap(uint64_t n, GapCause cause, Output* out) {
         std::string_view bytes = base::AsText(parsed_.view());
         if (start_line_size_ != 0) {
           EmitHead(bytes, true, out);
-        } else if (size_t space = bytes.find(' '); kind_ == MessageKind::kRequest && space + 1 < bytes.size()) {
+        } else if (size_t space = bytes.find(' ');
+                   kind_ == MessageKind::kRequest && space + 1 < bytes.size()) {
           // A target longer than the capture limit (T39): what there is of it.
           Head head;
           head.method = bytes.substr(0, space);
@@ -315,7 +323,8 @@ model::ParseState MessageParser::Gap(uint64_t n, GapCause cause, Output* out) {
           head.has_version = false;
           head.is_truncated = true;
           head.body = BodyKind::kUnknown;
-          out->events.push_back({EventKind::kHead, static_cast<uint32_t>(out->heads.size()), head_offset_});
+          out->events.push_back(
+              {EventKind::kHead, static_cast<uint32_t>(out->heads.size()), head_offset_});
           out->heads.push_back(head);
         }
       }
@@ -344,8 +353,9 @@ model::ParseState MessageParser::Gap(uint64_t n, GapCause cause, Output* out) {
   return State();
 }
 
-// A gap that stays inside a chunk and the line end behind it is skipped exactly. One that covers the last chunk too is
-// recognised by its size, when it is the tail of one call: a sender does not end its call in the middle of a size line.
+// A gap that stays inside a chunk and the line end behind it is skipped exactly. One that covers
+// the last chunk too is recognised by its size, when it is the tail of one call: a sender does not
+// end its call in the middle of a size line.
 void MessageParser::GapInChunked(uint64_t n, GapCause cause, Output* out) {
   if (phase_ == Phase::kChunkData) {
     uint64_t skipped = std::min(n, left_);

@@ -1,6 +1,7 @@
-// MessageParser: one direction of one HTTP/1.x connection, from bytes to messages (RFC 9112). It keeps heads and counts
-// bodies: no body byte is stored or looked at. Bytes that were not captured are told by Gap, so that a body of known
-// length is skipped exactly; where the framing is lost, the parser stops until Resync finds the next message.
+// MessageParser: one direction of one HTTP/1.x connection, from bytes to messages (RFC 9112). It
+// keeps heads and counts bodies: no body byte is stored or looked at. Bytes that were not captured
+// are told by Gap, so that a body of known length is skipped exactly; where the framing is lost,
+// the parser stops until Resync finds the next message.
 //
 //   head ─▶ none │ length │ chunk-size ⇄ chunk-data … trailers │ until close ─▶ head …
 //   any  ─▶ lost (garbage, gap)  ─Resync─▶ head            response 101, CONNECT 2xx ─▶ tunnel
@@ -16,7 +17,7 @@
 
 namespace weft::protocols::http1 {
 
-inline constexpr size_t kMaxHeadBytes = 64 * 1024;     // head, and trailers, of one message
+inline constexpr size_t kMaxHeadBytes = 64 * 1024;      // head, and trailers, of one message
 inline constexpr size_t kMaxChunkLineBytes = 4 * 1024;  // chunk size with its extensions
 inline constexpr size_t kMaxExpected = 256;             // requests whose responses are outstanding
 
@@ -24,11 +25,13 @@ enum class EventKind : uint8_t { kHead, kEnd };
 
 struct Event {
   EventKind kind;
-  uint32_t head = 0;    // kHead: index into Output::heads
-  uint64_t offset = 0;  // stream offset; kHead: of the head's first byte; kEnd: just behind the message
+  uint32_t head = 0;  // kHead: index into Output::heads
+  uint64_t offset =
+      0;  // stream offset; kHead: of the head's first byte; kEnd: just behind the message
 };
 
-// Filled by the parser, cleared by the caller. Views in `heads` are valid until the parser's next call.
+// Filled by the parser, cleared by the caller. Views in `heads` are valid until the parser's next
+// call.
 struct Output {
   std::vector<Event> events;
   std::vector<Head> heads;
@@ -54,13 +57,13 @@ class MessageParser {
   void StartAt(uint64_t offset) { offset_ = offset; }
   // The next bytes of the stream. kDone: at a message boundary. kNeedMore: inside a message.
   model::ParseState Feed(base::ByteView bytes, Output* out);
-  // The next `n` bytes of the stream are not known. In a head, kTruncated emits what was seen (is_truncated) and kLost
-  // drops it; both lose the framing.
+  // The next `n` bytes of the stream are not known. In a head, kTruncated emits what was seen
+  // (is_truncated) and kLost drops it; both lose the framing.
   model::ParseState Gap(uint64_t n, GapCause cause, Output* out);
   // The stream has ended: completes a message that runs until close. Others stay incomplete.
   void End(Output* out);
-  // Starts over at stream offset `offset` if `next`, the bytes there, begin a message; they are not consumed. False
-  // (and nothing changed) otherwise.
+  // Starts over at stream offset `offset` if `next`, the bytes there, begin a message; they are not
+  // consumed. False (and nothing changed) otherwise.
   bool Resync(base::ByteView next, uint64_t offset);
   // The caller knows better: what follows is no continuation of the current message.
   void LoseFraming() { Fail(Trouble::kGap); }
@@ -76,12 +79,23 @@ class MessageParser {
   uint64_t head_offset() const { return head_offset_; }  // of the latest head
   // Offset behind the current message; 0 when it is not known in advance.
   uint64_t known_end() const { return phase_ == Phase::kLength ? offset_ + left_ : 0; }
-  // A body was announced and no byte of it has come (a client that waits for 100 Continue may never send it, T30).
+  // A body was announced and no byte of it has come (a client that waits for 100 Continue may never
+  // send it, T30).
   bool body_untouched() const { return phase_ == Phase::kLength && left_ == length_; }
   Trouble trouble() const { return trouble_; }
 
  private:
-  enum class Phase : uint8_t { kHead, kLength, kUntilClose, kChunkSize, kChunkData, kChunkEnd, kTrailer, kLost, kTunnel };
+  enum class Phase : uint8_t {
+    kHead,
+    kLength,
+    kUntilClose,
+    kChunkSize,
+    kChunkData,
+    kChunkEnd,
+    kTrailer,
+    kLost,
+    kTunnel
+  };
   // Where the search for an empty line stands.
   enum class LineState : uint8_t { kInside, kAtStart, kAfterCr };
 
@@ -108,18 +122,19 @@ class MessageParser {
   Phase phase_ = Phase::kHead;
   LineState line_state_ = LineState::kInside;
   Trouble trouble_ = Trouble::kNone;
-  bool in_head_ = false;            // some bytes of a head have been seen
-  bool start_line_good_ = false;    // of a head that is not complete yet
+  bool in_head_ = false;          // some bytes of a head have been seen
+  bool start_line_good_ = false;  // of a head that is not complete yet
   bool in_chunk_extension_ = false;
   bool chunk_cr_seen_ = false;
   uint8_t chunk_digits_ = 0;
-  uint32_t line_bytes_ = 0;         // of the chunk-size line or the trailers
-  uint32_t start_line_size_ = 0;    // with its line end; 0 = not complete
+  uint32_t line_bytes_ = 0;       // of the chunk-size line or the trailers
+  uint32_t start_line_size_ = 0;  // with its line end; 0 = not complete
   uint64_t offset_;
   uint64_t head_offset_ = 0;
   uint64_t length_ = 0, left_ = 0;  // of the body or chunk
   base::ByteBuffer partial_;        // a head in pieces
-  base::ByteBuffer parsed_;         // the last head that was completed from pieces: its views live until the next call
+  base::ByteBuffer
+      parsed_;  // the last head that was completed from pieces: its views live until the next call
   std::array<uint64_t, kMaxExpected / 32> expected_{};  // a ring of two-bit RequestClass
   uint16_t expected_front_ = 0, expected_count_ = 0;
 };

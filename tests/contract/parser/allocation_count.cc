@@ -5,10 +5,21 @@
 #include <atomic>
 #include <cstdlib>
 
-// glibc offers its allocator under these names too, so that programs can put a layer before it; operator new and the
-// parsers' buffers all come through here.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+// A sanitizer has its own allocator; it must not be replaced.
+namespace weft::contract {
+bool CanCountAllocations() { return false; }
+AllocationCount AllocationsNow() { return {}; }
+}  // namespace weft::contract
+
+#else
+
+// glibc offers its allocator under these names too, so that programs can put a layer before it;
+// operator new and the parsers' buffers all come through here.
 extern "C" {
 void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* old, size_t size);
 void __libc_free(void* memory);
 }
@@ -37,6 +48,12 @@ extern "C" void* malloc(size_t size) noexcept {
   return memory;
 }
 
+extern "C" void* calloc(size_t count, size_t size) noexcept {
+  void* memory = __libc_calloc(count, size);
+  Add(memory);
+  return memory;
+}
+
 extern "C" void* realloc(void* old, size_t size) noexcept {
   Subtract(old);
   void* memory = __libc_realloc(old, size);
@@ -51,6 +68,8 @@ extern "C" void free(void* memory) noexcept {
 
 namespace weft::contract {
 
+bool CanCountAllocations() { return true; }
+
 AllocationCount AllocationsNow() {
   AllocationCount now{allocations.load(), live_bytes.load(), peak_bytes.load()};
   peak_bytes.store(now.live_bytes);
@@ -58,3 +77,5 @@ AllocationCount AllocationsNow() {
 }
 
 }  // namespace weft::contract
+
+#endif

@@ -443,6 +443,49 @@ TEST(Collector, DrainGivesUpAtItsDeadlineAndCountsWhatRemains) {
   EXPECT_EQ(bench.exporter->held_bytes(), 0u);
 }
 
+TEST(Collector, AnAnswerAfterTheDrainDeadlineChangesNothing) {
+  Bench bench;
+  (void)bench.Push(MakeSpans(1, 2));
+  bench.exporter->Drain(seconds(5), [] {});
+  bench.peer.Advance(seconds(6));
+  ASSERT_EQ(bench.peer.calls.size(), 1u);
+  bench.peer.Succeed();
+  EXPECT_EQ(bench.Lost("shutdown"), 2u);
+  EXPECT_EQ(bench.row.out(), 0u);
+  EXPECT_TRUE(bench.row.Balanced());
+}
+
+TEST(Collector, DrainAsksMoreOftenThanTheBackoffOfALongOutage) {
+  Bench bench;
+  PushSingly(bench, 1, 1);
+  bench.peer.Advance(seconds(1));
+  for (int i = 0; i < 12; ++i) {
+    bench.peer.Fail(14);
+    bench.peer.Advance(seconds(31));
+  }
+  bool done = false;
+  bench.exporter->Drain(seconds(3), [&] { done = true; });
+  bench.peer.Fail(14);
+  bench.peer.Advance(seconds(1));
+  ASSERT_EQ(bench.peer.calls.size(), 1u);
+  bench.peer.Succeed();
+  EXPECT_TRUE(done);
+  EXPECT_EQ(bench.row.out(), 1u);
+}
+
+TEST(Collector, ThatThePeerIsBackEndsTheLongWaitOfAllRequests) {
+  Bench bench;
+  for (uint64_t i = 1; i <= 3; ++i) {
+    PushSingly(bench, i, 1);
+    bench.peer.Advance(milliseconds(200));
+  }
+  ASSERT_EQ(bench.peer.calls.size(), 3u);
+  while (!bench.peer.calls.empty()) bench.peer.Fail(16);
+  while (bench.peer.calls.empty()) bench.peer.Advance(milliseconds(10));
+  while (!bench.peer.calls.empty()) bench.peer.Succeed();
+  EXPECT_EQ(bench.row.out(), 3u);
+}
+
 TEST(Collector, AnswersAfterTheEndAreHarmless) {
   Bench bench;
   (void)bench.Push(MakeSpans(1, 2));

@@ -54,11 +54,13 @@ TEST(Http1Head, ContentLengthForms) {  // T36, T43
   EXPECT_EQ(FramingOf("Content-Length: 0\r\n").length, 0u);
   EXPECT_EQ(FramingOf("Content-Length:   5\t\r\n").length, 5u);
   EXPECT_EQ(FramingOf("Content-Length: 5000000000\r\n").length, 5'000'000'000u);
-  for (const char* equal : {"Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5, 5\r\n"}) {
+  for (const char* equal :
+       {"Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5, 5\r\n"}) {
     EXPECT_FALSE(FramingOf(equal).is_length_bad) << equal;
     EXPECT_EQ(FramingOf(equal).length, 5u) << equal;
   }
-  for (const char* bad : {"+5", "-5", "5, 6", "5,", "", "0x5", "5 5", "99999999999999999999", "9223372036854775808"}) {
+  for (const char* bad : {"+5", "-5", "5, 6", "5,", "", "0x5", "5 5", "99999999999999999999",
+                          "9223372036854775808"}) {
     EXPECT_TRUE(FramingOf("Content-Length: " + std::string(bad) + "\r\n").is_length_bad) << bad;
   }
   EXPECT_TRUE(FramingOf("Content-Length: 5\r\nContent-Length: 6\r\n").is_length_bad);
@@ -74,29 +76,33 @@ TEST(Http1Head, TransferEncodingForms) {  // T36
 }
 
 TEST(Http1Head, RepeatedTraceFieldsAreCounted) {  // T44
-  Head head = RequestHead("traceparent: a\r\ntraceparent: b\r\ntracestate: x=1\r\ntracestate: y=2\r\n");
+  Head head =
+      RequestHead("traceparent: a\r\ntraceparent: b\r\ntracestate: x=1\r\ntracestate: y=2\r\n");
   EXPECT_EQ(head.traceparent_count, 2);
   EXPECT_EQ(head.tracestate_count, 2);
   EXPECT_EQ(head.tracestate[1], "y=2");
 }
 
 TEST(Http1Head, MethodsBeyondTheUsual) {  // T38
-  for (const char* method : {"PATCH", "OPTIONS", "TRACE", "PROPFIND", "M-SEARCH", "VERSION-CONTROL", "X_1"}) {
+  for (const char* method :
+       {"PATCH", "OPTIONS", "TRACE", "PROPFIND", "M-SEARCH", "VERSION-CONTROL", "X_1"}) {
     Head head;
     const std::string line = std::string(method) + " / HTTP/1.1";
     EXPECT_EQ(ParseRequestLine(line, &head), StartLine::kGood) << method;
     EXPECT_EQ(head.method, method);
   }
-  for (const char* line : {"get / HTTP/1.1", "Get / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/2.0", "GET /", "GET",
-                           "GET  HTTP/1.1", "GET / http/1.1", "GET /a b HTTP/1.1", "G(T / HTTP/1.1", "1GET / HTTP/1.1",
-                           "ABCDEFGHIJKLMNOPQRSTUVWXY / HTTP/1.1", "GET / HTTP/1.1 ", "GET /\x01 HTTP/1.1"}) {
+  for (const char* line :
+       {"get / HTTP/1.1", "Get / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/2.0", "GET /", "GET",
+        "GET  HTTP/1.1", "GET / http/1.1", "GET /a b HTTP/1.1", "G(T / HTTP/1.1", "1GET / HTTP/1.1",
+        "ABCDEFGHIJKLMNOPQRSTUVWXY / HTTP/1.1", "GET / HTTP/1.1 ", "GET /\x01 HTTP/1.1"}) {
     Head head;
     EXPECT_EQ(ParseRequestLine(line, &head), StartLine::kBad) << line;
   }
 }
 
 TEST(Http1Head, TargetForms) {  // T39
-  for (const char* target : {"/", "*", "http://u:p@h:8080/a?b=c", "example.com:443", "[::1]:443", "/\xc3\xa9"}) {
+  for (const char* target :
+       {"/", "*", "http://u:p@h:8080/a?b=c", "example.com:443", "[::1]:443", "/\xc3\xa9"}) {
     Head head;
     const std::string line = "OPTIONS " + std::string(target) + " HTTP/1.0\r";
     EXPECT_EQ(ParseRequestLine(line, &head), StartLine::kGood) << target;
@@ -106,13 +112,14 @@ TEST(Http1Head, TargetForms) {  // T39
 }
 
 TEST(Http1Head, StatusLines) {
-  for (const char* line : {"HTTP/1.1 200 OK\r", "HTTP/1.0 404", "HTTP/1.1 599 ", "HTTP/1.1 999 Odd reason: x"}) {
+  for (const char* line :
+       {"HTTP/1.1 200 OK\r", "HTTP/1.0 404", "HTTP/1.1 599 ", "HTTP/1.1 999 Odd reason: x"}) {
     Head head;
     EXPECT_EQ(ParseStatusLine(line, &head), StartLine::kGood) << line;
     EXPECT_GE(head.status, 200);
   }
-  for (const char* line : {"HTTP/1.1 20 OK", "HTTP/1.1 2000", "HTTP/1.1  200", "HTTP/2 200", "HTTP/1.1 099 x", "ICY 200 OK",
-                           "HTTP/1.1\t200 OK", ""}) {
+  for (const char* line : {"HTTP/1.1 20 OK", "HTTP/1.1 2000", "HTTP/1.1  200", "HTTP/2 200",
+                           "HTTP/1.1 099 x", "ICY 200 OK", "HTTP/1.1\t200 OK", ""}) {
     Head head;
     EXPECT_EQ(ParseStatusLine(line, &head), StartLine::kBad) << line;
   }

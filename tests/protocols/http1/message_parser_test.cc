@@ -13,20 +13,20 @@ using model::ParseState;
 
 constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";  // 28 bytes
 
-TEST(Http1Parser, SimpleGetIsHeadAndEnd) {
-  EXPECT_EQ(Requests(kGet), "GET /a none @0\nend@28\n");
-}
+TEST(Http1Parser, SimpleGetIsHeadAndEnd) { EXPECT_EQ(Requests(kGet), "GET /a none @0\nend@28\n"); }
 
 TEST(Http1Parser, SplitAtEveryByteGivesSameMessages) {  // T23
   const std::string bytes =
       "\r\nPOST /up?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
-      "PUT /c HTTP/1.1\nTransfer-Encoding: gzip,\r\n chunked\nX:\n\n5;e=1\r\nhello\r\n0\r\nT: 1\r\n\r\n" +
+      "PUT /c HTTP/1.1\nTransfer-Encoding: gzip,\r\n chunked\nX:\n\n5;e=1\r\nhello\r\n0\r\nT: "
+      "1\r\n\r\n" +
       std::string(kGet);
   const std::string want = Requests(bytes);
   EXPECT_EQ(std::count(want.begin(), want.end(), '\n'), 6);
   for (size_t split = 0; split <= bytes.size(); ++split) {
     Transcript t(MessageKind::kRequest);
-    t.FeedInPieces(bytes.substr(0, split), bytes.size()).FeedInPieces(bytes.substr(split), bytes.size());
+    t.FeedInPieces(bytes.substr(0, split), bytes.size())
+        .FeedInPieces(bytes.substr(split), bytes.size());
     EXPECT_EQ(t.text, want) << split;
   }
   Transcript t(MessageKind::kRequest);
@@ -58,7 +58,8 @@ TEST(Http1Parser, TailOfAMessageThenResync) {  // T25
 }
 
 TEST(Http1Parser, PipelinedRequestsInOneRead) {  // T26
-  EXPECT_EQ(Requests(std::string(kGet) + std::string(kGet)), "GET /a none @0\nend@28\nGET /a none @28\nend@56\n");
+  EXPECT_EQ(Requests(std::string(kGet) + std::string(kGet)),
+            "GET /a none @0\nend@28\nGET /a none @28\nend@56\n");
 }
 
 TEST(Http1Parser, ViewsOfAJoinedHeadSurviveTheNextPartialHead) {
@@ -72,27 +73,35 @@ TEST(Http1Parser, HeadResponseHasNoBody) {  // T28
   Transcript t(MessageKind::kResponse);
   t.parser.ExpectResponseTo(RequestClass::kHead);
   t.parser.ExpectResponseTo(RequestClass::kOther);
-  t.Feed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  t.Feed(
+      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+      "5\r\n\r\nhello");
   EXPECT_EQ(t.text, "200 none @0\nend@38\n200 length @38\nend@81\n");
 }
 
 TEST(Http1Parser, ExpectedRequestsAreBounded) {
   MessageParser parser(MessageKind::kResponse);
-  for (size_t i = 0; i < kMaxExpected; ++i) EXPECT_TRUE(parser.ExpectResponseTo(RequestClass::kOther));
+  for (size_t i = 0; i < kMaxExpected; ++i)
+    EXPECT_TRUE(parser.ExpectResponseTo(RequestClass::kOther));
   EXPECT_FALSE(parser.ExpectResponseTo(RequestClass::kOther));
 }
 
 TEST(Http1Parser, NoContentAndNotModifiedHaveNoBody) {  // T29
   EXPECT_EQ(Responses("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n"), "204 none @0\nend@38\n");
-  EXPECT_EQ(Responses("HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n"), "304 none @0\nend@47\n");
+  EXPECT_EQ(Responses("HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            "304 none @0\nend@47\n");
 }
 
 TEST(Http1Parser, InterimResponsesDoNotUseUpTheExpectedRequest) {  // T30, T31
   Transcript t(MessageKind::kResponse);
   t.parser.ExpectResponseTo(RequestClass::kHead);
-  t.Feed("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 103 Early\r\n\r\n");
+  t.Feed(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 103 "
+      "Early\r\n\r\n");
   t.Feed("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
-  EXPECT_EQ(t.text, "100 none @0\nend@25\n103 none @25\nend@56\n103 none @56\nend@78\n200 none @78\nend@116\n");
+  EXPECT_EQ(
+      t.text,
+      "100 none @0\nend@25\n103 none @25\nend@56\n103 none @56\nend@78\n200 none @78\nend@116\n");
 }
 
 TEST(Http1Parser, SwitchingProtocolsEndsTheProtocol) {  // T32
@@ -121,7 +130,8 @@ TEST(Http1Parser, ResponseWithoutLengthRunsUntilClose) {  // T34
 
 TEST(Http1Parser, EndDoesNotCompleteAMessageThatIsShort) {
   Transcript t(MessageKind::kResponse);
-  EXPECT_EQ(t.Feed("HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nbody").End().text, "200 length @0\n");
+  EXPECT_EQ(t.Feed("HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nbody").End().text,
+            "200 length @0\n");
 }
 
 struct ChunkedCase {
@@ -156,7 +166,9 @@ TEST(Http1Parser, ChunkedForms) {  // T35
       t.Feed(head).FeedInPieces(c.body, piece);
       EXPECT_EQ(t.state, c.want) << c.what << " in pieces of " << piece;
       if (c.want == ParseState::kDone) {
-        EXPECT_EQ(t.text, "200 chunked @0\nend@" + std::to_string(head.size() + c.body.size()) + "\n") << c.what;
+        EXPECT_EQ(t.text,
+                  "200 chunked @0\nend@" + std::to_string(head.size() + c.body.size()) + "\n")
+            << c.what;
       }
       EXPECT_EQ(t.parser.offset(), head.size() + c.body.size()) << c.what;
     }
@@ -170,8 +182,10 @@ TEST(Http1Parser, LastChunkWithoutFinalLineEndIsCompleteAtTheEnd) {  // T35
 }
 
 TEST(Http1Parser, TransferEncodingWinsOverContentLength) {  // T36
-  EXPECT_EQ(Requests("POST / HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-            "POST / chunked both-lengths @0\nend@72\n");
+  EXPECT_EQ(
+      Requests(
+          "POST / HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+      "POST / chunked both-lengths @0\nend@72\n");
 }
 
 TEST(Http1Parser, ContradictingLengthsLoseTheFraming) {  // T36
@@ -183,7 +197,8 @@ TEST(Http1Parser, ContradictingLengthsLoseTheFraming) {  // T36
 
 TEST(Http1Parser, ManyFieldsAreFineAndAnEndlessHeadIsNot) {  // T37
   std::string head = "GET / HTTP/1.1\r\n";
-  for (int i = 0; i < 200; ++i) head += "X-" + std::to_string(i) + ": " + std::string(200, 'v') + "\r\n";
+  for (int i = 0; i < 200; ++i)
+    head += "X-" + std::to_string(i) + ": " + std::string(200, 'v') + "\r\n";
   Transcript fine(MessageKind::kRequest);
   EXPECT_EQ(fine.FeedInPieces(head + "\r\n", 1000).state, ParseState::kDone);
   Transcript endless(MessageKind::kRequest);
@@ -259,7 +274,8 @@ TEST(Http1Parser, CutTailWithTheLastChunkIsRecognisedByItsSize) {
   cut.Feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\nabc").Gap(0x4000 - 3 + 7);
   EXPECT_EQ(cut.state, ParseState::kDone);
   Transcript lost(MessageKind::kResponse);
-  lost.Feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\nabc").Gap(0x4000 - 3 + 7, GapCause::kLost);
+  lost.Feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\nabc")
+      .Gap(0x4000 - 3 + 7, GapCause::kLost);
   EXPECT_EQ(lost.state, ParseState::kBad);
   Transcript more(MessageKind::kResponse);
   more.Feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\nabc").Gap(0x4000 - 3 + 8);

@@ -1,4 +1,5 @@
-// Test kit: runs a MessageParser and writes down what it said, one line per event, so that tests compare text.
+// Test kit: runs a MessageParser and writes down what it said, one line per event, so that tests
+// compare text.
 #pragma once
 
 #include <string>

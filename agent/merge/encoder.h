@@ -1,0 +1,40 @@
+// Encoder: what merge writes. The facts that are appended to an SDK's span, and whole spans for what
+// only the kernel saw, as one OTLP request grouped by process. Private to this room.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "merge/linker.h"
+#include "model/otlp_batch.h"
+#include "model/span.h"
+
+namespace weft::merge {
+
+// A kernel-seen span with its final ids.
+struct KernelSpan {
+  model::Span span;
+  Ids ids;
+};
+
+// Encoded fields of a Span message that make it a merged one. `body`: the SDK's span.
+// `parent` not null: becomes its parent.
+std::string MergedFields(const model::Span& seen, base::ByteView body,
+                         const base::SpanId* parent);
+
+// Threads: one.
+class Encoder {
+ public:
+  Encoder(std::vector<std::pair<std::string, std::string>> resource, std::string version)
+      : resource_(std::move(resource)), version_(std::move(version)) {}
+
+  // Reorders `spans`. Fails: never; weft's own bytes are valid.
+  model::OtlpBatch Encode(std::vector<KernelSpan>* spans) const;
+
+ private:
+  const std::vector<std::pair<std::string, std::string>> resource_;
+  const std::string version_;
+};
+
+}  // namespace weft::merge

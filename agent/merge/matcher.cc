@@ -1,0 +1,201 @@
+#include "merge/matcher.h"
+
+#include <algorithm>
+
+#include "merge/span_facts.h"
+
+namespace weft::merge {
+namespace {
+
+using model::Role;
+using model::SpanKind;
+using model::SpanRef;
+
+// SDKs read another clock, and the kernel's stamps are taken after the call.
+constexpr uint64_t kSlackNs = 2'000'000;
+// Entries looked at for one span by the edge rule.
+constexpr int kMaxLooks = 256;
+
+uint64_t Distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
+
+bool IsClientKind(SpanKind kind) {
+  return kind == SpanKind::kClient || kind == SpanKind::kProducer;
+}
+bool IsServerKind(SpanKind kind) {
+  return kind == SpanKind::kServer || kind == SpanKind::kConsumer;
+}
+
+// How badly the times fit; less is better.
+struct Misfit {
+  int rank = 0;
+  uint64_t deviation_ns = 0;
+  bool operator<(const Misfit& o) const {
+    return rank != o.rank ? rank < o.rank : deviation_ns < o.deviation_ns;
+  }
+};
+
+// A server's exchange encloses the SDK's span; a client's is enclosed by it.
+bool Encloses(const Entry& entry, const SpanRef& span) {
+  const uint64_t first = entry.span.request_first_ns, last = entry.span.response_last_ns;
+  if (entry.is_client()) {
+    return span.start_ns <= first + kSlackNs && (last == 0 || last <= span.end_ns + kSlackNs);
+  }
+  return first <= span.start_ns + kSlackNs && (last == 0 || last + kSlackNs >= span.end_ns);
+}
+
+uint64_t Deviation(const Entry& entry, const SpanRef& span) {
+  const uint64_t last = entry.span.response_last_ns;
+  return Distance(entry.span.request_first_ns, span.start_ns) +
+         (last == 0 ? 0 : Distance(last, span.end_ns));
+}
+
+bool SameMethod(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return (x & ~0x20) == (y & ~0x20); });
+}
+
+}  // namespace
+
+void Matcher::Match(const model::OtlpBatch& batch, ProcessState* sender, MatchResult* out) {
+  second_pass_.clear();
+  for (uint32_t i = 0; i < batch.spans.size(); ++i) {
+    if (!batch.spans[i].dropped) MatchIds(batch, i, sender, false, out);
+  }
+  for (uint32_t i : second_pass_) MatchIds(batch, i, sender, true, out);
+  if (sender == nullptr) return;
+  // What is unmatched so far may still meet a view without context.
+  size_t kept = 0;
+  for (uint32_t i : out->unmatched) {
+    const SpanRef& span = batch.spans[i];
+    if (Entry* entry = BestAtEdge(batch, span, *sender, &out->ambiguous)) {
+      entry->is_claimed = true;
+      out->hits.push_back({i, entry});
+      ++out->edge;
+    } else {
+      out->unmatched[kept++] = i;
+    }
+  }
+  out->unmatched.resize(kept);
+}
+
+// Spans of the fitting kind choose first; in the second pass those whose kind says nothing.
+void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const ProcessState* sender,
+                       bool is_second_pass, MatchResult* out) {
+  const SpanRef& span = batch.spans[index];
+  const auto has = [&](Role role) {
+    return sender == nullptr ? window_.has_context(role)
+                             : sender->with_context[static_cast<size_t>(role)] != 0;
+  };
+  Entry* as_client =
+      has(Role::kClient) ? window_.WithContext(span.trace_id, span.span_id, Role::kClient) : nullptr;
+  Entry* as_server = nullptr;
+  if (!span.parent_id.IsZero() && !IsClientKind(span.kind) && has(Role::kServer)) {
+    as_server = window_.WithContext(span.trace_id, span.parent_id, Role::kServer);
+  }
+  if (IsServerKind(span.kind)) {
+    // Its own id travelled as a context: what carried it is its child, not itself.
+    for (Entry* e = as_client; e != nullptr; e = e->next_same_context) out->taken.push_back(e);
+    as_client = nullptr;
+  }
+  Entry* found = nullptr;
+  if (as_client != nullptr || as_server != nullptr) {
+    if (!is_second_pass && !IsClientKind(span.kind) && !IsServerKind(span.kind)) {
+      second_pass_.push_back(index);
+      return;
+    }
+    if (is_second_pass && IsCallOfSender(span, sender)) as_server = nullptr;
+    found = Best(as_client, span, sender, &out->ambiguous);
+    for (Entry* e = as_client; e != nullptr; e = e->next_same_context) {
+      if (e != found) out->taken.push_back(e);
+    }
+    if (found == nullptr) found = Best(as_server, span, sender, &out->ambiguous);
+  }
+  if (found != nullptr) {
+    found->is_claimed = true;
+    out->hits.push_back({index, found});
+  } else if (span.kind == SpanKind::kClient || span.kind == SpanKind::kServer) {
+    out->unmatched.push_back(index);
+  }
+}
+
+// A child of a call that the same process made is no request to it, even if it calls itself.
+bool Matcher::IsCallOfSender(const SpanRef& span, const ProcessState* sender) const {
+  const Entry* e = window_.WithContext(span.trace_id, span.parent_id, Role::kClient);
+  while (e != nullptr && e->process != sender) e = e->next_same_context;
+  return e != nullptr;
+}
+
+Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* sender,
+                     uint64_t* ambiguous) const {
+  Entry* best = nullptr;
+  Misfit best_misfit;
+  const ProcessState* only = sender;
+  for (Entry* e = chain; e != nullptr; e = e->next_same_context) {
+    if (e->is_claimed || !e->is_waiting()) continue;
+    if (sender != nullptr && e->process != sender) continue;
+    // Whoever forwards a header is not its author.
+    if (e->parenthood == Parenthood::kForwarded) continue;
+    if (only != nullptr && e->process != only) {
+      ++*ambiguous;
+      return nullptr;
+    }
+    only = e->process;
+    const Misfit misfit{Encloses(*e, span) ? 0 : 1, Deviation(*e, span)};
+    if (best == nullptr || misfit < best_misfit) best = e, best_misfit = misfit;
+  }
+  return best;
+}
+
+Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
+                           const ProcessState& sender, uint64_t* ambiguous) const {
+  const bool is_client = span.kind == SpanKind::kClient;
+  const auto& bare = sender.bare[static_cast<size_t>(is_client ? Role::kClient : Role::kServer)];
+  if (bare.empty()) return nullptr;
+  // Newest first: a server's exchange began just before the span.
+  auto it = bare.upper_bound((is_client ? span.end_ns : span.start_ns) + kSlackNs);
+  Entry* best = nullptr;
+  Misfit best_misfit;
+  SpanFacts facts;
+  bool has_facts = false;
+  int candidates = 0;
+  for (int looks = 0; it != bare.begin() && looks < kMaxLooks; ++looks) {
+    Entry& entry = *(--it)->second;
+    if (is_client && it->first + kSlackNs < span.start_ns) break;
+    // Further back it only gets worse.
+    if (!is_client && best != nullptr && best->span.request_first_ns <= span.start_ns &&
+        (best_misfit.rank == 0 || facts.peer_port == 0) &&
+        (candidates > 1 || !facts.method.empty())) {
+      break;
+    }
+    if (!entry.is_waiting() || entry.is_claimed || entry.id_is_given_out) continue;
+    if (is_client ? !Encloses(entry, span)
+                  : entry.span.response_last_ns != 0 &&
+                        entry.span.response_last_ns + kSlackNs < span.start_ns) {
+      continue;
+    }
+    if (!has_facts) {
+      facts = ReadSpanFacts(batch.bytes->view().subspan(span.body.offset, span.body.size));
+      has_facts = true;
+      if (facts.is_other_protocol) return nullptr;
+    }
+    if (!facts.method.empty() && !SameMethod(facts.method, entry.span.method)) continue;
+    if (!facts.path.empty() && !SamePath(facts.path, entry.span.target)) continue;
+    if (facts.method.empty() && !Encloses(entry, span)) continue;
+    ++candidates;
+    const uint16_t port = is_client ? facts.server_port : facts.peer_port;
+    const uint16_t seen = is_client ? entry.span.server.port : entry.span.client.port;
+    const Misfit misfit{port != 0 && port == seen ? 0 : 1,
+                        is_client ? Deviation(entry, span)
+                                  : Distance(entry.span.request_first_ns, span.start_ns)};
+    if (best == nullptr || misfit < best_misfit) best = &entry, best_misfit = misfit;
+  }
+  // A span that does not say what it did is recognised only if nothing else can be meant.
+  const bool is_vague = facts.method.empty() || (is_client && facts.path.empty());
+  if (candidates > 1 && is_vague && best_misfit.rank != 0) {
+    ++*ambiguous;
+    return nullptr;
+  }
+  return best;
+}
+
+}  // namespace weft::merge
