@@ -4,8 +4,9 @@
  * is compiled as BPF C, as C11 and as C++20; there is no second copy of any of this.
  *
  * Who writes, who reads. The kernel side writes records into one ring buffer per CPU and counters
- * into a per-CPU array. The agent reads both. In the other direction the agent fills `weft_settings`
- * before the load and writes entries of the map `message_ends` while the programs run.
+ * into a per-CPU array. The agent reads both. In the other direction the agent fills
+ * `weft_settings` before the load and writes entries of the map `message_ends` while the programs
+ * run.
  *
  * Life of a record. A program reserves room in the ring of its CPU, fills it and submits it without
  * waking anybody; the agent empties all rings every few milliseconds, sorts by time and turns
@@ -50,21 +51,22 @@
 #define WEFT_ABI_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 #define WEFT_ABI_LAYOUT(type, size, last, offset)                                                  \
-	WEFT_ABI_ASSERT(sizeof(struct type) == (size), #type " has another size");                     \
-	WEFT_ABI_ASSERT(__builtin_offsetof(struct type, last) == (offset), #type "." #last " moved")
+	WEFT_ABI_ASSERT(sizeof(struct type) == (size), #type " has another size");                 \
+	WEFT_ABI_ASSERT(__builtin_offsetof(struct type, last) == (offset), #type "." #last " move" \
+										 "d")
 
 /* NAME, number, "text" */
-#define WEFT_RECORD_KINDS(X)                                                                       \
-	X(CONNECTION, 1, "connection")                                                                 \
-	X(DATA, 2, "data")                                                                             \
-	X(END, 3, "end")                                                                               \
-	X(CLOSED, 4, "closed")                                                                         \
+#define WEFT_RECORD_KINDS(X)           \
+	X(CONNECTION, 1, "connection") \
+	X(DATA, 2, "data")             \
+	X(END, 3, "end")               \
+	X(CLOSED, 4, "closed")         \
 	X(SOCKET_OWNER, 5, "socket_owner")
 
 /* Why a record was not written. */
-#define WEFT_DROP_REASONS(X)                                                                       \
-	X(RING_FULL, 0, "ring_full")                                                                   \
-	X(NO_STATE, 1, "no_state")                                                                     \
+#define WEFT_DROP_REASONS(X)         \
+	X(RING_FULL, 0, "ring_full") \
+	X(NO_STATE, 1, "no_state")   \
 	X(NO_RING, 2, "no_ring")
 
 #define WEFT_DROP_REASON_COUNT 3
@@ -110,13 +112,13 @@ struct weft_connection {
 	__u64 birth_ns;
 	__u64 process_start_ns; /* of the calling process */
 	__u32 tgid;
-	__u32 netns;      /* inode of the network namespace */
-	__u8 local[16];   /* IPv4 in the first four bytes */
+	__u32 netns;	/* inode of the network namespace */
+	__u8 local[16]; /* IPv4 in the first four bytes */
 	__u8 remote[16];
 	__u16 local_port;
 	__u16 remote_port;
-	__u8 family;      /* 4 or 6 */
-	__u8 flags;       /* WEFT_CONNECTION_… */
+	__u8 family; /* 4 or 6 */
+	__u8 flags;  /* WEFT_CONNECTION_… */
 	__u8 _pad[2];
 };
 WEFT_ABI_LAYOUT(weft_connection, 88, _pad, 86);
@@ -126,15 +128,15 @@ WEFT_ABI_LAYOUT(weft_connection, 88, _pad, 86);
 struct weft_data {
 	struct weft_record_header header;
 	__u64 cookie;
-	__u64 position;         /* of the call's first byte */
+	__u64 position;		/* of the call's first byte */
 	__u64 process_start_ns; /* of the calling process */
 	__u32 length;
 	__u32 captured;
-	__u32 captured_offset;  /* from the call's first byte */
-	__u32 sequence;         /* raw TCP sequence number of the call's first byte */
+	__u32 captured_offset; /* from the call's first byte */
+	__u32 sequence;	       /* raw TCP sequence number of the call's first byte */
 	__u32 tgid;
 	__u32 tid;
-	__u8 direction;         /* enum weft_direction */
+	__u8 direction; /* enum weft_direction */
 	__u8 _pad[7];
 };
 WEFT_ABI_LAYOUT(weft_data, 72, _pad, 65);
@@ -152,7 +154,7 @@ WEFT_ABI_LAYOUT(weft_end, 40, _pad, 33);
 /* Read-only data of the object; the agent fills it before the load. */
 struct weft_settings {
 	__u32 abi_version;
-	__u32 own_tgid;   /* the agent's own calls are not traced */
+	__u32 own_tgid;	  /* the agent's own calls are not traced */
 	__u32 head_bytes; /* copied per direction and message; at most WEFT_CAPTURE_MAX */
 	__u32 _pad;
 };
@@ -160,8 +162,9 @@ WEFT_ABI_LAYOUT(weft_settings, 16, _pad, 12);
 
 /* The one element of the per-CPU array `counters`. */
 struct weft_counters {
-	__u64 records;        /* submitted */
-	__u64 unread_buffers; /* the call's memory could not be read: the record has its length only */
+	__u64 records;	      /* submitted */
+	__u64 unread_buffers; /* the call's memory could not be read: the record has its length only
+			       */
 	__u64 drops[WEFT_DROP_REASON_COUNT];
 };
 WEFT_ABI_LAYOUT(weft_counters, 40, drops, 16);

@@ -28,10 +28,10 @@
 #define SOCKET_CLOSED 0x80
 
 struct direction_state {
-	__u64 end;       /* position behind the last byte seen */
+	__u64 end;	 /* position behind the last byte seen */
 	__u64 mmsg_base; /* the array of a sendmmsg or recvmmsg that is under way, or 0 */
-	__u32 sequence;  /* raw sequence number at `end` */
-	__u32 budget;    /* bytes that may still be copied */
+	__u32 sequence;	 /* raw sequence number at `end` */
+	__u32 budget;	 /* bytes that may still be copied */
 	__u32 mmsg_count;
 	__u32 mmsg_next;
 };
@@ -68,16 +68,17 @@ struct {
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
 
-/* One ring per CPU, put in by the agent after the load. The agent sets the number. Programs write, the agent reads. */
+/* One ring per CPU, put in by the agent after the load. The agent sets the number. Programs write,
+ * the agent reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__array(
-		values, struct {
-			__uint(type, BPF_MAP_TYPE_RINGBUF);
-			__uint(max_entries, 65536);
-		});
+	    values, struct {
+		    __uint(type, BPF_MAP_TYPE_RINGBUF);
+		    __uint(max_entries, 65536);
+	    });
 } rings SEC(".maps");
 
 /* Where long messages end. The agent writes; a program deletes what was passed, the agent what is
@@ -113,13 +114,13 @@ struct {
 } scratch SEC(".maps");
 
 /* Bounds a length in a way that the compiler cannot see through and the verifier can. */
-#define BOUND(value, limit)                                                                        \
-	({                                                                                             \
-		__u64 bounded = (value);                                                                   \
-		asm volatile("" : "+r"(bounded));                                                          \
-		if (bounded > (limit))                                                                     \
-			bounded = (limit);                                                                     \
-		bounded;                                                                                   \
+#define BOUND(value, limit)                       \
+	({                                        \
+		__u64 bounded = (value);          \
+		asm volatile("" : "+r"(bounded)); \
+		if (bounded > (limit))            \
+			bounded = (limit);        \
+		bounded;                          \
 	})
 
 static __always_inline struct weft_counters *counters__get(void)

@@ -1,165 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What happens at each attach point: which sockets are ours, where in the stream the call stands,
- * and how much of it is copied. docs/adr/0002 has the reasons for the copy budget. */
+/* What happens at each attach point: where in the stream the call stands, and how much of it is
+ * copied. docs/adr/0002 has the reasons for the copy budget. */
 #ifndef WEFT_LIB_PROBE_H
 #define WEFT_LIB_PROBE_H
 
-#include "lib/emit.h"
-
-#define SNIFF_TRIES 16 /* turns, for a socket that is older than the programs */
-
-static __always_inline bool probe__is_inet(const struct sock *sk)
-{
-	__u16 family = sk->__sk_common.skc_family;
-
-	return family == AF_INET || family == AF_INET6;
-}
-
-static __always_inline __u32 probe__sequence(const struct tcp_sock *tp, __u32 direction)
-{
-	return direction == WEFT_SEND ? tp->write_seq : tp->copied_seq;
-}
-
-/* State for a socket that has none. `flags` say how it was met. */
-static __always_inline struct socket_state *probe__create(struct sock *sk, __u64 now_ns, __u8 flags)
-{
-	struct socket_state *s;
-
-	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!s) {
-		count__drop(WEFT_DROP_NO_STATE);
-		return NULL;
-	}
-	s->cookie = bpf_get_socket_cookie(sk);
-	s->birth_ns = now_ns;
-	s->flags = flags;
-	s->last = LAST_NONE;
-	return s;
-}
-
-static __always_inline void probe__set_base(struct socket_state *s, const struct tcp_sock *tp)
-{
-	s->direction[WEFT_SEND].sequence = tp->write_seq;
-	s->direction[WEFT_RECEIVE].sequence = tp->copied_seq;
-}
-
-/* A TCP socket whose first sign is a call: older than the programs, or one that speaks before it is
- * established (fast open). The call that just ended starts at position 0. */
-static __always_inline struct socket_state *probe__adopt(struct sock *sk, const struct tcp_sock *tp,
-							 __u64 now_ns, __u32 direction, __u32 moved)
-{
-	__u8 state = sk->__sk_common.skc_state;
-	struct socket_state *s;
-	__u8 flags = SOCKET_JOINED;
-
-	if (state == TCP_SYN_SENT)
-		flags = SOCKET_ACTIVE;
-	else if (state == TCP_SYN_RECV)
-		flags = SOCKET_PASSIVE;
-	s = probe__create(sk, now_ns, flags);
-	if (!s)
-		return NULL;
-	probe__set_base(s, tp);
-	s->direction[direction].sequence -= moved;
-	return s;
-}
-
-static __always_inline void probe__announce(struct sock *sk, struct socket_state *s,
-					    const struct call *call)
-{
-	if (s->flags & SOCKET_ANNOUNCED)
-		return;
-	if (emit__connection(sk, s, call, WEFT_RECORD_CONNECTION))
-		s->flags |= SOCKET_ANNOUNCED;
-}
-
-/* Not HTTP/1, for good. Its owner is told once where it may be a client, for those who ask who is
- * behind an address. */
-static __always_inline void probe__dismiss(struct sock *sk, struct socket_state *s,
-					   const struct call *call)
-{
-	s->verdict = VERDICT_OTHER;
-	if (!(s->flags & SOCKET_PASSIVE))
-		probe__announce(sk, s, call);
-}
-
-/* A function of its own, and not a static one: so the verifier looks at its loop once. */
-__noinline int probe__match(struct first_bytes *prefix, __u32 have, __u32 may_be_response)
-{
-	int verdict;
-
-	if (!prefix)
-		return SNIFF_NO;
-	verdict = sniff__http1_request(prefix->bytes, have);
-	if (verdict == SNIFF_NO && may_be_response)
-		verdict = sniff__http1_response(prefix->bytes, have);
-	return verdict;
-}
-
-/* Reads the call's first bytes behind those that are kept already, and looks at all of them. */
-static __always_inline int probe__sniff(struct socket_state *s, struct user_buffer *buffer,
-					__u32 moved)
-{
-	__u64 have = BOUND(s->prefix_length, SNIFF_BYTES);
-	__u64 n = BOUND(moved, SNIFF_BYTES);
-
-	if (buffer->iovec_count) {
-		__u32 cpu = bpf_get_smp_processor_id();
-		struct gather_scratch *g = bpf_map_lookup_elem(&scratch, &cpu);
-
-		n = g ? read__gather(buffer, 0, n, cpu) : 0;
-		n = BOUND(n, SNIFF_BYTES);
-		if (!g || bpf_probe_read_kernel(s->prefix.bytes + have, n, g->bytes))
-			n = 0;
-	} else {
-		if (n > buffer->length)
-			n = buffer->length;
-		n = BOUND(n, SNIFF_BYTES);
-		if (bpf_probe_read_user(s->prefix.bytes + have, n, (const void *)buffer->base))
-			n = 0;
-	}
-	if (n == 0)
-		return SNIFF_NO;
-	have = BOUND(have + n, SNIFF_BYTES);
-	s->prefix_length = have;
-	return probe__match(&s->prefix, have, s->flags & SOCKET_JOINED);
-}
-
-/* Decides about a socket of unknown protocol; true when this call is to be recorded. A socket seen
- * from birth is judged by the first bytes that anybody sends on it. One that was joined is looked
- * at only where the direction turns, so that nothing inside a body can match (case T24). */
-static __always_inline bool probe__judge(struct sock *sk, struct socket_state *s,
-					 const struct call *call, struct user_buffer *buffer,
-					 __u32 moved, bool first, bool turned)
-{
-	int verdict;
-
-	if (s->flags & SOCKET_JOINED) {
-		probe__announce(sk, s, call);
-		if (first || !turned)
-			return false;
-		s->prefix_length = 0;
-		if (buffer && probe__sniff(s, buffer, moved) == SNIFF_YES) {
-			s->verdict = VERDICT_HTTP1;
-			return true;
-		}
-		if (++s->tries >= SNIFF_TRIES)
-			s->verdict = VERDICT_OTHER;
-		return false;
-	}
-	if (turned && !first) {
-		probe__dismiss(sk, s, call);
-		return false;
-	}
-	verdict = buffer ? probe__sniff(s, buffer, moved) : SNIFF_NO;
-	if (verdict == SNIFF_NO) {
-		probe__dismiss(sk, s, call);
-		return false;
-	}
-	if (verdict == SNIFF_YES)
-		s->verdict = VERDICT_HTTP1;
-	return true;
-}
+#include "lib/judge.h"
 
 /* Moves the position over the call and fills in where it started. A FIN that was read with the last
  * data counts one in copied_seq, and is no byte. */
@@ -230,7 +75,7 @@ static __always_inline int probe__udp_send(struct sock *sk, int ret)
 		return 0; /* known already */
 	call.time_ns = bpf_ktime_get_ns();
 	if (!s)
-		s = probe__create(sk, call.time_ns, 0);
+		s = judge__create(sk, call.time_ns, 0);
 	if (s && emit__connection(sk, s, &call, WEFT_RECORD_SOCKET_OWNER))
 		s->flags |= SOCKET_ANNOUNCED;
 	return 0;
@@ -255,7 +100,7 @@ static __always_inline void probe__record(struct sock *sk, struct socket_state *
 {
 	struct direction_state *d = &s->direction[call->direction];
 
-	probe__announce(sk, s, call);
+	judge__announce(sk, s, call);
 	if (!(s->flags & SOCKET_ANNOUNCED))
 		return; /* counted where there was no room for it */
 	probe__spend_budget(s, d, call->direction, buffer, data);
@@ -302,11 +147,11 @@ static __always_inline int probe__tcp_data(struct sock *sk, int ret, const __u32
 		return 0; /* no bytes */
 	}
 	if (!s)
-		s = probe__adopt(sk, tp, call.time_ns, direction, ret);
+		s = judge__adopt(sk, tp, call.time_ns, direction, ret);
 	if (!s)
 		return 0; /* counted */
 	d = &s->direction[direction];
-	probe__advance(d, sk, probe__sequence(tp, direction), direction, &data);
+	probe__advance(d, sk, judge__sequence(tp, direction), direction, &data);
 	first = s->last == LAST_NONE;
 	turned = s->last != direction;
 	s->last = direction;
@@ -316,7 +161,7 @@ static __always_inline int probe__tcp_data(struct sock *sk, int ret, const __u32
 		readable = has_bytes && sk->sk_socket && sk->sk_socket->file &&
 			   read__locate(d, direction, ret, &buffer);
 	if (s->verdict == VERDICT_UNKNOWN &&
-	    !probe__judge(sk, s, &call, readable ? &buffer : NULL, ret, first, turned))
+	    !judge__call(sk, s, &call, readable ? &buffer : NULL, ret, first, turned))
 		return 0; /* not ours, or not yet */
 	probe__record(sk, s, &call, &data, readable ? &buffer : NULL);
 	if (direction == WEFT_RECEIVE)
@@ -338,9 +183,9 @@ static __always_inline void probe__established(struct sock *sk, int old_state)
 			s->direction[WEFT_RECEIVE].sequence = tp->copied_seq;
 		return;
 	}
-	s = probe__create(sk, now_ns, old_state == TCP_SYN_SENT ? SOCKET_ACTIVE : SOCKET_PASSIVE);
+	s = judge__create(sk, now_ns, old_state == TCP_SYN_SENT ? SOCKET_ACTIVE : SOCKET_PASSIVE);
 	if (s)
-		probe__set_base(s, tp);
+		judge__set_base(s, tp);
 }
 
 /* The socket will carry nothing more. Said once. */

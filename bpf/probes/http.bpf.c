@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The attach points of the HTTP/1 capture. sock_send_length and sock_recv_length (Linux 6.3) fire in
- * the caller's context behind every send and receive on a socket, with the result. */
+/* The attach points of the HTTP/1 capture. sock_send_length and sock_recv_length (Linux 6.3) fire
+ * in the caller's context behind every send and receive on a socket, with the result. */
 #include "lib/probe.h"
 
 #ifndef IPPROTO_TCP
@@ -10,7 +10,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* So that the layout of every record is in the object's type information, where tests compare it. */
+/* So that the layout of every record is in the object's type information, where tests compare it.
+ */
 const struct weft_connection *record_connection __attribute__((unused));
 const struct weft_data *record_data __attribute__((unused));
 const struct weft_end *record_end __attribute__((unused));
@@ -18,7 +19,7 @@ const struct weft_end *record_end __attribute__((unused));
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_send, struct sock *sk, int ret, int flags)
 {
-	if (!probe__is_inet(sk))
+	if (!judge__is_inet(sk))
 		return 0; /* not ours */
 	if (sk->sk_protocol == IPPROTO_UDP)
 		return probe__udp_send(sk, ret);
@@ -32,7 +33,7 @@ int BPF_PROG(on_send, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int ret, int flags)
 {
-	if (!probe__is_inet(sk) || sk->sk_protocol != IPPROTO_TCP)
+	if (!judge__is_inet(sk) || sk->sk_protocol != IPPROTO_TCP)
 		return 0; /* not ours */
 	if (ret < 0)
 		return probe__failed_call(sk, WEFT_RECEIVE);
@@ -44,7 +45,7 @@ int BPF_PROG(on_receive, struct sock *sk, int ret, int flags)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int old_state, int new_state)
 {
-	if (sk->sk_protocol != IPPROTO_TCP || !probe__is_inet(sk))
+	if (sk->sk_protocol != IPPROTO_TCP || !judge__is_inet(sk))
 		return 0; /* not ours */
 	switch (new_state) {
 	case TCP_ESTABLISHED:

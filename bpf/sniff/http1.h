@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Could these be the first bytes of an HTTP/1 message? A filter, not a parser: what passes is looked
- * at again by the agent. No helper calls, so that the same file compiles for the host, where it is
- * tested. */
+/* Could these be the first bytes of an HTTP/1 message? A filter, not a parser: what passes is
+ * looked at again by the agent. No helper calls, so that the same file compiles for the host, where
+ * it is tested. */
 #ifndef WEFT_SNIFF_HTTP1_H
 #define WEFT_SNIFF_HTTP1_H
 
@@ -14,7 +14,7 @@
 /* METHOD SP, then what starts a target: "/", "*", "h" of http://, or anything behind CONNECT. Up to
  * four CR or LF may stand before it (RFC 9112 2.2). "PRI *" is HTTP/2. */
 static inline __attribute__((always_inline)) int sniff__http1_request(const unsigned char *bytes,
-								       unsigned int have)
+								      unsigned int have)
 {
 	unsigned int letters = 0, blank = 0, i;
 
@@ -45,12 +45,12 @@ static inline __attribute__((always_inline)) int sniff__http1_request(const unsi
 		return SNIFF_YES;
 	i = (i + 1) & (SNIFF_BYTES - 1);
 	return bytes[i] == '/' || bytes[i] == '*' || bytes[i] == 'h' || bytes[i] == 'H' ? SNIFF_YES
-											 : SNIFF_NO;
+											: SNIFF_NO;
 }
 
 /* "HTTP/1." */
 static inline __attribute__((always_inline)) int sniff__http1_response(const unsigned char *bytes,
-									unsigned int have)
+								       unsigned int have)
 {
 	const unsigned char want[8] = "HTTP/1.";
 	unsigned int i;

@@ -75,7 +75,8 @@ class CaptureTest : public ::testing::Test {
     return started.ok();
   }
 
-  // A listener of the script on an address of its own, made before the fork so that its port is known.
+  // A listener of the script on an address of its own, made before the fork so that its port is
+  // known.
   void Listen(int family, bool only_v6 = false) {
     if (listener_ >= 0) close(listener_);
     listener_ = socket(family, SOCK_STREAM, 0);
@@ -163,7 +164,9 @@ class CaptureTest : public ::testing::Test {
     return out;
   }
   std::vector<SeenSegment> ClientSends() const { return Seen(false, model::Direction::kSend); }
-  std::vector<SeenSegment> ClientReceives() const { return Seen(false, model::Direction::kReceive); }
+  std::vector<SeenSegment> ClientReceives() const {
+    return Seen(false, model::Direction::kReceive);
+  }
   std::vector<SeenSegment> ServerSends() const { return Seen(true, model::Direction::kSend); }
   std::vector<SeenSegment> ServerReceives() const { return Seen(true, model::Direction::kReceive); }
   static std::string Bytes(const std::vector<SeenSegment>& segments) {

@@ -47,7 +47,7 @@ int OffsetOf(const btf* types, const char* type, const char* member) {
 TEST_F(Skeleton, RecordsAreLaidOutAsTheContractSays) {
   const btf* types = bpf_object__btf(skeleton_->obj);
   ASSERT_NE(types, nullptr);
-#define EXPECT_SAME_SIZE(type)                                                     \
+#define EXPECT_SAME_SIZE(type)                                                               \
   EXPECT_EQ(btf__resolve_size(types, btf__find_by_name_kind(types, #type, BTF_KIND_STRUCT)), \
             static_cast<int64_t>(sizeof(type)))
   EXPECT_SAME_SIZE(weft_record_header);

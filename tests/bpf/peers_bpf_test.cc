@@ -71,9 +71,9 @@ TEST_F(CaptureTest, AUdpSenderIsFoundByItsPort) {
     socklen_t size = sizeof from;
     char buffer[100];
     for (int i = 0; i < 3; ++i) {
-      ASSERT_EQ(recvfrom(receiver, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from),
-                         &size),
-                4);
+      ASSERT_EQ(
+          recvfrom(receiver, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size),
+          4);
     }
     model::ProcessRef peer = capture_->UdpPeer(Loopback(ntohs(from.sin_port)));
     ASSERT_NE(peer, nullptr);

@@ -49,8 +49,8 @@ TEST(SniffHttp1, RefusesOtherProtocols) {
   using namespace std::literals;
   for (std::string_view text :
        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"sv, "\x16\x03\x01\x02\x00\x01"sv, "SSH-2.0-OpenSSH"sv,
-        "*3\r\n$3\r\nSET\r\n"sv, "220 mail.example ESMTP"sv, "EHLO mail.example"sv,
-        "get key\r\n"sv, "\0\0\0\x08\x04\xd2\x16\x2f"sv, "GE /"sv, "GET  /"sv, "AMQP\0\0\x09\x01"sv,
+        "*3\r\n$3\r\nSET\r\n"sv, "220 mail.example ESMTP"sv, "EHLO mail.example"sv, "get key\r\n"sv,
+        "\0\0\0\x08\x04\xd2\x16\x2f"sv, "GE /"sv, "GET  /"sv, "AMQP\0\0\x09\x01"sv,
         "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ"sv, "\r\n\r\n\r\nGET /"sv, " GET / HTTP/1.1"sv}) {
     EXPECT_EQ(Request(text), SNIFF_NO) << text;
   }

@@ -125,8 +125,7 @@ Capture::State::State(const Options& o, const Deps& d)
                             "Records taken from the kernel's rings.")),
       captured_bytes(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_captured_bytes_total",
                                    "Bytes of messages copied by the kernel side.")),
-      unread_buffers(d.metrics.Get(base::MetricKind::kCounter,
-                                   "weft_capture_unread_buffers_total",
+      unread_buffers(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_unread_buffers_total",
                                    "Calls whose memory could not be read: length only.")),
       evicted(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_connections_evicted_total",
                             "Sockets forgotten because max_connections was reached.")),
@@ -397,8 +396,6 @@ model::ProcessRef Capture::UdpPeer(const model::Endpoint& peer) {
 
 bool Capture::running() const { return state_->programs != nullptr; }
 
-std::vector<FeatureReport> Capture::features() const {
-  return DescribeFeatures(state_->outcome);
-}
+std::vector<FeatureReport> Capture::features() const { return DescribeFeatures(state_->outcome); }
 
 }  // namespace weft::sources::ebpf

@@ -26,16 +26,17 @@ namespace weft::sources::ebpf {
 // The block `capture`.
 struct Options {
   bool enabled = true;
-  int64_t head_bytes = 4096;           // copied per direction and message; 64..16384
-  int64_t ring_bytes = 8 << 20;        // per CPU; all rings together at most 64 MiB
-  int64_t max_connections = 65536;     // with traffic of interest; the oldest is forgotten
+  int64_t head_bytes = 4096;        // copied per direction and message; 64..16384
+  int64_t ring_bytes = 8 << 20;     // per CPU; all rings together at most 64 MiB
+  int64_t max_connections = 65536;  // with traffic of interest; the oldest is forgotten
 };
 // The fields point into `options`, which must outlive the block.
 base::ConfigBlock Describe(Options& options);
 
-// One line of `weft doctor`: a feature, the rung of its ladder that is in use, or why there is none.
+// One line of `weft doctor`: a feature, the rung of its ladder that is in use, or why there is
+// none.
 struct FeatureReport {
-  std::string name;    // "capture", "capture.data_hook.fentry", …
+  std::string name;  // "capture", "capture.data_hook.fentry", …
   bool on = false;
   std::string rung;    // "tp_btf sock_*_length"
   std::string reason;  // of being off; empty when on

@@ -1,6 +1,6 @@
-// ConnectionTable: every socket that the kernel side has announced, by cookie, and an index of local
-// addresses that answers "which process is behind this address?". Bounded: the oldest entry makes
-// room for a new one.
+// ConnectionTable: every socket that the kernel side has announced, by cookie, and an index of
+// local addresses that answers "which process is behind this address?". Bounded: the oldest entry
+// makes room for a new one.
 #pragma once
 
 #include <cstdint>

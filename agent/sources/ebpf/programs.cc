@@ -58,8 +58,8 @@ base::Status CheckKernel() {
   struct btf* btf = btf__load_vmlinux_btf();
   if (btf == nullptr) return KernelError("read the kernel's BTF", errno);
   std::string missing;
-  for (const char* name : {"sock_send_length", "sock_recv_length", "inet_sock_set_state",
-                           "tcp_destroy_sock"}) {
+  for (const char* name :
+       {"sock_send_length", "sock_recv_length", "inet_sock_set_state", "tcp_destroy_sock"}) {
     std::string type = std::string("btf_trace_") + name;
     if (btf__find_by_name_kind(btf, type.c_str(), BTF_KIND_TYPEDEF) < 0) {
       missing += missing.empty() ? "" : ", ";
@@ -68,7 +68,8 @@ base::Status CheckKernel() {
   }
   btf__free(btf);
   if (missing.empty()) return base::Ok();
-  return base::Error("the kernel lacks the tracepoints " + missing + " (Linux 6.3 or later has them)");
+  return base::Error("the kernel lacks the tracepoints " + missing +
+                     " (Linux 6.3 or later has them)");
 }
 
 struct Visit {

@@ -1,6 +1,6 @@
-// Programs: the BPF side as one object: it loads and attaches the programs of bpf/, makes the rings,
-// and is the only file that knows libbpf. Which kernel hook carries the data is decided here (the
-// hook ladder) and nowhere else; this version has one rung.
+// Programs: the BPF side as one object: it loads and attaches the programs of bpf/, makes the
+// rings, and is the only file that knows libbpf. Which kernel hook carries the data is decided here
+// (the hook ladder) and nowhere else; this version has one rung.
 #pragma once
 
 #include <cstdint>

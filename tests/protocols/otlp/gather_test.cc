@@ -237,5 +237,16 @@ TEST(GatherSplit, HugeEnvelopesAreNotMultiplied) {
   EXPECT_LE(total, 2 * batch.size_bytes());
 }
 
+TEST(GatherSplit, EnvelopesOfMoreThanHalfTheLimitAreNotRepeatedAndSmallerOnesAre) {
+  for (size_t envelope : {400, 600}) {
+    oracle::Request request = OneSpan();
+    request.mutable_resource_spans(0)->set_schema_url(std::string(envelope, 'u'));
+    oracle::ScopeSpans* scope = request.mutable_resource_spans(0)->mutable_scope_spans(0);
+    for (int i = 1; i < 20; ++i) *scope->add_spans() = scope->spans(0);
+    model::OtlpBatch batch = IndexOf(request.SerializeAsString());
+    EXPECT_EQ(GatherSplit(batch, 1000).size() == 1, envelope == 600);
+  }
+}
+
 }  // namespace
 }  // namespace weft::protocols::otlp

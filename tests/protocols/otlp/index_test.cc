@@ -204,6 +204,27 @@ TEST(Index, InvalidUtf8IsRepairedInACopyAndCounted) {
   }
 }
 
+// F38: the repair also reaches envelope fields that are copied together.
+TEST(Index, InvalidUtf8OfInterleavedEnvelopesIsRepairedToo) {
+  base::ByteBuffer bytes;
+  Writer w(bytes);
+  size_t resource = w.Begin(field::kResourceSpans);
+  size_t scope = w.Begin(field::kScopeSpans);
+  for (int i = 0; i < 2; ++i) {
+    size_t span = w.Begin(field::kSpan);
+    w.Bytes(field::kTraceId, base::NewTraceId().view());
+    w.Bytes(field::kSpanId, base::NewSpanId().view());
+    w.End(span);
+    w.Bytes(field::kSchemaUrl, base::AsBytes("u\xff"));
+  }
+  w.End(scope);
+  w.End(resource);
+  model::OtlpBatch batch = IndexOf(base::AsText(bytes.view()));
+  batch.edited = true;
+  oracle::Request out = Parse(FlattenText(Gather(batch)));
+  EXPECT_EQ(out.resource_spans(0).scope_spans(0).schema_url(), "u?");
+}
+
 TEST(Index, BytesFieldsAreNotText) {
   oracle::Request request = OneSpan();
   oracle::Span* span = request.mutable_resource_spans(0)->mutable_scope_spans(0)->mutable_spans(0);
