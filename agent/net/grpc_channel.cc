@@ -54,8 +54,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
     ++open_calls_;
     waiting_.push_back(std::move(call));
     if (deadline_timer_ == 0) ArmDeadline(options_.timeout);
-    Dispatch();
-    if (current_ != nullptr) current_->Pump();
+    PostDispatch();
   }
 
   bool connected() const { return current_ != nullptr && current_->ready(); }
@@ -156,10 +155,13 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
     }
   }
 
+  // Once behind whatever made the calls, so that those of one read leave in one write.
   void PostDispatch() {
+    if (std::exchange(dispatch_posted_, true)) return;
     loop_.Post([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || self->is_shut_down_) return;
+      self->dispatch_posted_ = false;
       self->Dispatch();
       if (self->current_ != nullptr) self->current_->Pump();
     });
@@ -235,7 +237,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
   int failures_ = 0;
   EventLoop::TimerId keepalive_timer_ = 0, resolve_timer_ = 0, deadline_timer_ = 0,
                      attempt_timer_ = 0;
-  bool drain_posted_ = false, is_shut_down_ = false;
+  bool drain_posted_ = false, dispatch_posted_ = false, is_shut_down_ = false;
 };
 
 GrpcChannel::GrpcChannel(EventLoop& loop, Options options)

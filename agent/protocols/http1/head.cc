@@ -140,6 +140,16 @@ StartLine ParseRequestLine(std::string_view line, Head* head) {
   return good ? StartLine::kGood : StartLine::kBad;
 }
 
+bool ParseCutRequestLine(std::string_view line, Head* head) {
+  const size_t method = MethodSize(line);
+  if (method == 0) return false;
+  head->method = line.substr(0, method);
+  head->target = line.substr(method + 1);
+  head->target = head->target.substr(0, head->target.find(' '));
+  head->has_version = false;
+  return IsTarget(head->target);
+}
+
 StartLine ParseStatusLine(std::string_view line, Head* head) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   if (line.size() < 12 || !ParseVersion(line.substr(0, 8), head) || line[8] != ' ')

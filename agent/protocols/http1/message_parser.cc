@@ -303,31 +303,26 @@ const char* MessageParser::FeedTrailer(const char* p, const char* end, Output* o
   return p + n;
 }
 
+// The head is longer than the capture limit: what there is of it, if its start line or (T39) its target was reached.
+void MessageParser::EmitCutHead(Output* out) {
+  std::swap(parsed_, partial_);
+  partial_.clear();
+  const std::string_view bytes = base::AsText(parsed_.view());
+  if (start_line_size_ != 0) return EmitHead(bytes, true, out);
+  Head head;
+  if (kind_ != MessageKind::kRequest || !ParseCutRequestLine(bytes, &head)) return;
+  head.is_truncated = true;
+  head.body = BodyKind::kUnknown;
+  out->events.push_back({EventKind::kHead, static_cast<uint32_t>(out->heads.size()), head_offset_});
+  out->heads.push_back(head);
+}
+
 model::ParseState MessageParser::Gap(uint64_t n, GapCause cause, Output* out) {
   if (n == 0) return State();
   const uint64_t after = offset_ + n;
   switch (phase_) {
     case Phase::kHead:
-      if (in_head_ && cause == GapCause::kTruncated) {
-        std::swap(parsed_, partial_);
-        partial_.clear();
-        std::string_view bytes = base::AsText(parsed_.view());
-        if (start_line_size_ != 0) {
-          EmitHead(bytes, true, out);
-        } else if (size_t space = bytes.find(' ');
-                   kind_ == MessageKind::kRequest && space + 1 < bytes.size()) {
-          // A target longer than the capture limit (T39): what there is of it.
-          Head head;
-          head.method = bytes.substr(0, space);
-          head.target = bytes.substr(space + 1);
-          head.has_version = false;
-          head.is_truncated = true;
-          head.body = BodyKind::kUnknown;
-          out->events.push_back(
-              {EventKind::kHead, static_cast<uint32_t>(out->heads.size()), head_offset_});
-          out->heads.push_back(head);
-        }
-      }
+      if (in_head_ && cause == GapCause::kTruncated) EmitCutHead(out);
       Fail(Trouble::kGap);
       break;
     case Phase::kLength: {

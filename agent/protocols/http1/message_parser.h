@@ -112,6 +112,7 @@ class MessageParser {
   const char* FindEmptyLine(const char* p, const char* end);
   bool CheckStart(std::string_view head);
   void EmitHead(std::string_view bytes, bool is_cut, Output* out);
+  void EmitCutHead(Output* out);
   void EnterBody(const Head& head, RequestClass request, Output* out);
   void ChooseBody(const Framing& framing, RequestClass request, Head* head) const;
   void EndMessage(Output* out);

@@ -229,6 +229,12 @@ TEST(Http1Parser, TargetLongerThanTheCaptureIsCut) {  // T39
   t.Feed("GET /abc").Gap(9000);
   EXPECT_EQ(t.text, "GET /abc unknown truncated @0\n");
   EXPECT_EQ(t.parser.offset(), 9008u);
+  Transcript in_version(MessageKind::kRequest);
+  EXPECT_EQ(in_version.Feed("GET /abc HTT").Gap(9).text, "GET /abc unknown truncated @0\n");
+  for (const char* no_target : {"GE", "GET", "GET "}) {
+    Transcript t2(MessageKind::kRequest);
+    EXPECT_EQ(t2.Feed(no_target).Gap(9).text, "") << no_target;
+  }
 }
 
 TEST(Http1Parser, HeadCutByTheCaptureLimitIsStillAMessage) {  // T40
