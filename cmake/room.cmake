@@ -1,11 +1,11 @@
-# room(NAME [DEPS room...] [LIBS target...])
+# room(NAME [DEPS room...] [LIBS target...] [SUBFOLDERS folder...])
 #
 # One folder of agent/ becomes one library `weft_<name>` (slashes become underscores). Its include root in the build
 # tree holds nothing but a link to the folder itself, so an include of a room that is not in DEPS (or below one) does
 # not compile. DEPS are rooms of a lower level, or a sibling plug-in that this one is allowed to see. LIBS are
 # third-party targets; they stay private to the room's own sources.
 function(room NAME)
-  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS;SUBFOLDERS" ${ARGN})
   string(REPLACE "/" "_" id ${NAME})
   set(target weft_${id})
   set(root ${CMAKE_BINARY_DIR}/roots/${id})
@@ -14,7 +14,11 @@ function(room NAME)
   if(NOT EXISTS ${root}/${NAME})
     file(CREATE_LINK ${CMAKE_SOURCE_DIR}/agent/${NAME} ${root}/${NAME} SYMBOLIC)
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/agent/${NAME}/*.cc)
+  set(patterns ${CMAKE_SOURCE_DIR}/agent/${NAME}/*.cc)
+  foreach(folder IN LISTS ARG_SUBFOLDERS)
+    list(APPEND patterns ${CMAKE_SOURCE_DIR}/agent/${NAME}/${folder}/*.cc)
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   set(scope PUBLIC)
   if(sources)
     add_library(${target} STATIC ${sources})

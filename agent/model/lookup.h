@@ -21,8 +21,9 @@ namespace weft::model {
 class WorkloadLookup {
  public:
   virtual ~WorkloadLookup() = default;
-  // Never null; a process that is already gone gets a Process with what is known (its pid).
-  virtual ProcessRef Find(const ProcessKey& key) = 0;
+  // Never null; a process that is already gone gets a Process with what is known: its pid and
+  // `comm`, the name that the kernel had for it (empty when not known).
+  virtual ProcessRef Find(const ProcessKey& key, std::string_view comm) = 0;
 };
 
 // Whose socket is at the other end? Implemented by sources/ebpf (what the kernel saw, in any

@@ -6,7 +6,7 @@
 
 #include "net/address.h"
 #include "net/event_loop.h"
-#include "net/grpc_session.h"
+#include "net/http/grpc_session.h"
 #include "net/http_client.h"
 
 namespace weft::net {

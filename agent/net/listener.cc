@@ -10,7 +10,7 @@
 #include <unordered_map>
 
 #include "net/address.h"
-#include "net/connection.h"
+#include "net/http/connection.h"
 
 namespace weft::net {
 namespace {

@@ -129,11 +129,22 @@ void Pairing::Open(const Head& head, uint64_t offset, const Piece& piece) {
     }
     RestartPairing();
   }
+  // Two requests in one call: this client does not wait for responses. Otherwise, where bytes went unread, a request
+  // that follows an unanswered one means that the response was among them.
+  if (pending() != 0 && piece.position == last_open_position_) is_pipelining_ = true;
+  last_open_position_ = piece.position;
+  if (is_doubtful_ && !is_pipelining_ && pending() != 0 && !front().response_started) {
+    Abandon(Outcome::kUnobserved);
+    response_.ForgetExpected();
+  }
   // The client goes on: the response whose end could not be seen is over.
   if (has_open_end()) Finish(Outcome::kAnswered);
   // With nothing to answer, what the server is in the middle of belongs to a request that weft
   // never saw.
-  if (pending() == 0 && !response_.at_boundary() && !response_.is_lost()) response_.LoseFraming();
+  if (pending() == 0 && !response_.at_boundary() && !response_.is_lost()) {
+    response_.LoseFraming();
+    is_doubtful_ = true;
+  }
   if (pending() >= kMaxPending || !response_.ExpectResponseTo(ClassOf(head.method))) {
     ++shared_.counts.rejected_overflow;
     request_.LoseFraming();
@@ -184,6 +195,7 @@ void Pairing::NoteRequestProgress(uint64_t end, uint64_t time_ns) {
 
 void Pairing::OnRequestLost() {
   if (!has_seen_head_) return;
+  is_doubtful_ = true;
   ++shared_.counts.framing_lost;
   // The end of a request that is known to exist is unknown: its response will tell.
   if (request_open_) return;
@@ -213,6 +225,7 @@ bool Pairing::RequestMayResume(uint64_t time_ns) const {
 }
 
 void Pairing::RestartPairing() {
+  is_doubtful_ = true;
   Abandon(Outcome::kAnswered);
   response_.ForgetExpected();
   if (!response_.at_boundary() && !response_.is_lost()) response_.LoseFraming();
@@ -227,7 +240,10 @@ void Pairing::OnResponsePiece(const Piece& piece) {
       if (pending() != 0 && front().response_started) {
         front().response_end = piece.end();
         front().response_last_ns = piece.time_ns;
+        return;
       }
+      is_doubtful_ = true;  // a response may have begun in there
+      if (is_pipelining_) OnResponseLost();
       return;
     }
     if (pending() != 0 && front().response_started) Finish(Outcome::kAnswered);
@@ -255,6 +271,7 @@ void Pairing::OnResponsePiece(const Piece& piece) {
   }
   if (response_.is_lost()) {
     ++shared_.counts.framing_lost;
+    is_doubtful_ = true;
     OnResponseLost();
   }
   if (pending() > 1) TellEnd(Opposite(requests_), response_, piece, &told_response_end_);
@@ -270,6 +287,7 @@ void Pairing::ResponseEvents(const Piece& piece) {
                front().response_started) {
       front().response_end = event.offset;
       front().response_last_ns = piece.time_ns;
+      if (pending() == 1 && !request_open_) is_doubtful_ = false;
       Finish(Outcome::kAnswered);
     }
   }
@@ -283,7 +301,7 @@ void Pairing::StartResponse(const Head& head, uint64_t offset, const Piece& piec
     return;
   }
   if (front().kind == Kind::kUnknown) return;
-  if (pending() > 1) is_pipelining_ = true;
+  if (pending() > 1 && !is_doubtful_) is_pipelining_ = true;
   Exchange& exchange = front();
   const uint64_t first_ns = offset >= piece.position ? piece.time_ns : response_head_.time_ns;
   exchange.response_started = true;
@@ -367,7 +385,9 @@ void Pairing::OnLost(Direction direction, uint64_t n, uint64_t time_ns) {
   response_.Gap(n, GapCause::kLost, &shared_.parsed);
   ResponseEvents(nothing);
   if (!was_lost && response_.is_lost()) ++shared_.counts.framing_lost;
-  if (response_.is_lost()) OnResponseLost();
+  if (!response_.is_lost()) return;
+  is_doubtful_ = true;
+  OnResponseLost();
 }
 
 Outcome Pairing::OutcomeOfEnd() const {

@@ -109,7 +109,7 @@ model::ProcessRef ProcPeers::Find(Owners& owners, const model::Endpoint& peer) {
       any.address = {};
       it = owners.find(any);
     }
-    return it == owners.end() ? nullptr : processes_.Find({it->second, 0});
+    return it == owners.end() ? nullptr : processes_.Find({it->second, 0}, {});
   };
   if (model::ProcessRef known = look()) return known;
   const uint64_t now = clock_.MonotonicNs();

@@ -34,7 +34,7 @@ Processes::Processes(ProcessesOptions options, base::MetricRegistry& metrics,
       gone_(metrics.Get(base::MetricKind::kCounter, "weft_workload_gone_processes_total",
                         "Processes that had ended before they could be read.")) {}
 
-model::ProcessRef Processes::Find(const model::ProcessKey& key) {
+model::ProcessRef Processes::Find(const model::ProcessKey& key, std::string_view comm) {
   if (auto it = entries_.find(key); it != entries_.end()) {
     if (it->second.expires_ns > clock_.MonotonicNs()) {
       ages_.splice(ages_.begin(), ages_, it->second.age);
@@ -44,7 +44,7 @@ model::ProcessRef Processes::Find(const model::ProcessKey& key) {
     entries_.erase(it);
   }
   bool found = false;
-  model::ProcessRef process = Read(key, &found);
+  model::ProcessRef process = Read(key, comm, &found);
   if (!found) gone_.Add(1);
   Remember(key, process, found);
   return process;
@@ -65,7 +65,8 @@ void Processes::Remember(const model::ProcessKey& key, const model::ProcessRef& 
   known_.Set(static_cast<int64_t>(entries_.size()));
 }
 
-model::ProcessRef Processes::Read(const model::ProcessKey& key, bool* found) const {
+model::ProcessRef Processes::Read(const model::ProcessKey& key, std::string_view comm,
+                                  bool* found) const {
   auto process = std::make_shared<model::Process>();
   process->key = key;
   const std::string folder = options_.proc_root + "/" + std::to_string(key.pid) + "/";
@@ -73,7 +74,8 @@ model::ProcessRef Processes::Read(const model::ProcessKey& key, bool* found) con
   // The kernel rounds down to ticks; one tick of slack absorbs it.
   if (!ticks || (key.start_ns != 0 && (*ticks + 1 < key.start_ns / ns_per_tick_ ||
                                        *ticks > key.start_ns / ns_per_tick_ + 1))) {
-    process->service_name = "unknown_service";
+    process->executable_name = comm;
+    process->service_name = comm.empty() ? "unknown_service" : comm;
     return process;
   }
   *found = true;

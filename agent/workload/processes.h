@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/clock.h"
@@ -24,7 +25,7 @@ class Processes final : public model::WorkloadLookup {
   Processes(ProcessesOptions options, base::MetricRegistry& metrics, const base::Clock& clock);
 
   // A start time of 0 means "whoever has this pid now".
-  model::ProcessRef Find(const model::ProcessKey& key) override;
+  model::ProcessRef Find(const model::ProcessKey& key, std::string_view comm) override;
 
  private:
   struct Entry {
@@ -34,7 +35,7 @@ class Processes final : public model::WorkloadLookup {
     std::list<model::ProcessKey>::iterator age;
   };
 
-  model::ProcessRef Read(const model::ProcessKey& key, bool* found) const;
+  model::ProcessRef Read(const model::ProcessKey& key, std::string_view comm, bool* found) const;
   void Remember(const model::ProcessKey& key, const model::ProcessRef& process, bool found);
 
   const ProcessesOptions options_;

@@ -115,13 +115,15 @@ struct weft_connection {
 	__u32 netns;	/* inode of the network namespace */
 	__u8 local[16]; /* IPv4 in the first four bytes */
 	__u8 remote[16];
+	__u8 comm[16]; /* of the process, NUL-terminated: a process may be gone before anybody asks
+			*/
 	__u16 local_port;
 	__u16 remote_port;
 	__u8 family; /* 4 or 6 */
 	__u8 flags;  /* WEFT_CONNECTION_… */
 	__u8 _pad[2];
 };
-WEFT_ABI_LAYOUT(weft_connection, 88, _pad, 86);
+WEFT_ABI_LAYOUT(weft_connection, 104, _pad, 102);
 
 /* DATA: one call that moved `length` bytes; `captured` of them, from `captured_offset` on, follow
  * the struct. The record may have unused room behind them. */

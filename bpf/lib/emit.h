@@ -70,6 +70,8 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 	r->birth_ns = s->birth_ns;
 	r->process_start_ns = emit__process_start();
 	r->tgid = call->pid_tgid >> 32;
+	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm),
+				  bpf_get_current_task_btf()->group_leader->comm);
 	r->netns = sk->__sk_common.skc_net.net->ns.inum;
 	r->local_port = sk->__sk_common.skc_num;
 	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);

@@ -43,7 +43,7 @@ class CollectingSink final : public model::Sink<model::SegmentBatch> {
 
 class EchoWorkload final : public model::WorkloadLookup {
  public:
-  model::ProcessRef Find(const model::ProcessKey& key) override {
+  model::ProcessRef Find(const model::ProcessKey& key, std::string_view) override {
     auto process = std::make_shared<model::Process>();
     process->key = key;
     return process;

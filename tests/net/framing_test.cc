@@ -1,4 +1,4 @@
-#include "net/grpc_framing.h"
+#include "net/http/grpc_framing.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 
 #include "grpc_peer.h"
 #include "harness.h"
-#include "net/grpc_framing.h"
+#include "net/http/grpc_framing.h"
 
 namespace weft::net {
 namespace {

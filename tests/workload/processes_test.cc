@@ -48,39 +48,40 @@ class FakeProc : public ::testing::Test {
 TEST_F(FakeProc, AProcessIsReadOnceAndRemembered) {
   AddProcess(7, 500, "nginx");
   Processes processes(Options(), metrics_, clock_);
-  auto first = processes.Find({7, Ns(500)});
+  auto first = processes.Find({7, Ns(500)}, {});
   EXPECT_EQ(first->service_name, "nginx");
   fs::remove_all(root_ / "7");
-  EXPECT_EQ(processes.Find({7, Ns(500)}), first);
+  EXPECT_EQ(processes.Find({7, Ns(500)}, {}), first);
 }
 
 // F46: a pid that is used again belongs to another process.
 TEST_F(FakeProc, AReusedPidIsNeverTheOldProcess) {
   AddProcess(7, 500, "nginx");
   Processes processes(Options(), metrics_, clock_);
-  EXPECT_EQ(processes.Find({7, Ns(500)})->service_name, "nginx");
+  EXPECT_EQ(processes.Find({7, Ns(500)}, {})->service_name, "nginx");
   AddProcess(7, 900, "redis");
-  EXPECT_EQ(processes.Find({7, Ns(900)})->service_name, "redis");
-  EXPECT_EQ(processes.Find({7, Ns(500)})->service_name, "nginx");
-  EXPECT_EQ(processes.Find({7, Ns(700)})->service_name, "unknown_service");
+  EXPECT_EQ(processes.Find({7, Ns(900)}, {})->service_name, "redis");
+  EXPECT_EQ(processes.Find({7, Ns(500)}, {})->service_name, "nginx");
+  EXPECT_EQ(processes.Find({7, Ns(700)}, {})->service_name, "unknown_service");
 }
 
 // F45: a process that ended before it could be read still has its pid.
 TEST_F(FakeProc, AProcessThatIsGoneHasItsPid) {
   Processes processes(Options(), metrics_, clock_);
-  auto gone = processes.Find({99, 5});
+  auto gone = processes.Find({99, 5}, {});
   EXPECT_EQ(gone->key.pid, 99u);
   EXPECT_EQ(gone->service_name, "unknown_service");
+  EXPECT_EQ(processes.Find({98, 5}, "curl")->service_name, "curl");
 }
 
 TEST_F(FakeProc, TheCacheIsBounded) {
   for (uint32_t pid = 1; pid <= 20; ++pid) AddProcess(pid, 500, "p" + std::to_string(pid));
   Processes processes(Options(4), metrics_, clock_);
-  for (uint32_t pid = 1; pid <= 20; ++pid) processes.Find({pid, Ns(500)});
+  for (uint32_t pid = 1; pid <= 20; ++pid) processes.Find({pid, Ns(500)}, {});
   EXPECT_EQ(
       metrics_.Get(base::MetricKind::kCounter, "weft_workload_evicted_processes_total", "").value(),
       16);
-  EXPECT_EQ(processes.Find({20, Ns(500)})->service_name, "p20");
+  EXPECT_EQ(processes.Find({20, Ns(500)}, {})->service_name, "p20");
 }
 
 TEST_F(FakeProc, DamagedStatIsNotAProcess) {

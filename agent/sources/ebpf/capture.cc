@@ -87,7 +87,7 @@ struct Capture::State {
   void KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>>& order, size_t first);
   void CountKernel();
   void Arm(std::chrono::milliseconds delay);
-  model::ProcessRef ProcessOf(uint32_t pid, uint64_t start_ns);
+  model::ProcessRef ProcessOf(uint32_t pid, uint64_t start_ns, std::string_view comm);
 
   const Options options;
   Deps deps;
@@ -143,10 +143,11 @@ Capture::State::State(const Options& o, const Deps& d)
   });
 }
 
-model::ProcessRef Capture::State::ProcessOf(uint32_t pid, uint64_t start_ns) {
+model::ProcessRef Capture::State::ProcessOf(uint32_t pid, uint64_t start_ns,
+                                            std::string_view comm) {
   model::ProcessKey key{pid, start_ns};
   if (last_process == nullptr || !(key == last_key)) {
-    last_process = deps.workload.Find(key);
+    last_process = deps.workload.Find(key, comm);
     last_key = key;
   }
   return last_process;
@@ -163,7 +164,8 @@ void Capture::State::Announce(const RecordView& record) {
   a.connection.joined_in_middle = (r.flags & WEFT_CONNECTION_JOINED) != 0;
   a.is_udp = r.header.kind == WEFT_RECORD_SOCKET_OWNER;
   a.is_server_side = (r.flags & WEFT_CONNECTION_PASSIVE) != 0;
-  a.process = ProcessOf(r.tgid, r.process_start_ns);
+  const char* comm = reinterpret_cast<const char*>(r.comm);
+  a.process = ProcessOf(r.tgid, r.process_start_ns, {comm, strnlen(comm, sizeof r.comm)});
   const uint64_t before = table.evicted();
   table.Add(std::move(a));
   evicted.Add(table.evicted() - before);
@@ -197,7 +199,7 @@ void Capture::State::TranslateData(const Waiting& w,
   model::Segment s;
   s.direction = static_cast<model::Direction>(r.direction);
   s.connection = std::move(connection);
-  s.process = ProcessOf(r.tgid, r.process_start_ns);
+  s.process = ProcessOf(r.tgid, r.process_start_ns, {});
   s.thread = r.tid;
   s.time_ns = r.header.time_ns;
   s.position = r.position;

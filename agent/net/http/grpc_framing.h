@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
-#include "net/body_intake.h"
+#include "net/http/body_intake.h"
 
 namespace weft::net {
 

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "base/credit.h"
-#include "net/body_intake.h"
 #include "net/grpc_channel.h"
-#include "net/grpc_framing.h"
-#include "net/nghttp2_types.h"
-#include "net/stream.h"
+#include "net/http/body_intake.h"
+#include "net/http/grpc_framing.h"
+#include "net/http/nghttp2_types.h"
+#include "net/http/stream.h"
 
 namespace weft::net {
 

@@ -8,10 +8,10 @@
 #include <memory>
 
 #include "base/metrics.h"
-#include "net/body_intake.h"
 #include "net/event_loop.h"
+#include "net/http/body_intake.h"
+#include "net/http/stream.h"
 #include "net/listener.h"
-#include "net/stream.h"
 
 namespace weft::net {
 

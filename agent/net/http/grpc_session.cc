@@ -1,4 +1,4 @@
-#include "net/grpc_session.h"
+#include "net/http/grpc_session.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "net/body_intake.h"
+#include "net/http/body_intake.h"
 
 #include <algorithm>
 

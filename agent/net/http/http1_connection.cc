@@ -7,7 +7,7 @@
 #include <charconv>
 #include <optional>
 
-#include "net/connection.h"
+#include "net/http/connection.h"
 
 namespace weft::net {
 namespace {

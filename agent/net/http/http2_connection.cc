@@ -5,9 +5,9 @@
 #include <cstring>
 #include <unordered_map>
 
-#include "net/connection.h"
-#include "net/grpc_framing.h"
-#include "net/nghttp2_types.h"
+#include "net/http/connection.h"
+#include "net/http/grpc_framing.h"
+#include "net/http/nghttp2_types.h"
 
 namespace weft::net {
 namespace {

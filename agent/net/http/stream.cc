@@ -1,4 +1,4 @@
-#include "net/stream.h"
+#include "net/http/stream.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

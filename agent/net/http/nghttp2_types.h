@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "net/stream.h"
+#include "net/http/stream.h"
 
 namespace weft::net {
 
