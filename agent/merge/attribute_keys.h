@@ -19,8 +19,9 @@ inline constexpr std::string_view kParentCandidatesKey = "weft.parent.candidates
 inline constexpr std::string_view kParentConfidenceKey = "weft.parent.confidence";
 
 inline constexpr std::string_view kAttributeKeys[] = {
-    kOriginKey,       kRequestFirstKey,  kRequestLastKey, kResponseFirstKey,    kResponseLastKey,
-    kRequestBytesKey, kResponseBytesKey, kParentRuleKey,  kParentCandidatesKey, kParentConfidenceKey};
+    kOriginKey,           kRequestFirstKey,    kRequestLastKey,   kResponseFirstKey,
+    kResponseLastKey,     kRequestBytesKey,    kResponseBytesKey, kParentRuleKey,
+    kParentCandidatesKey, kParentConfidenceKey};
 
 // Values of weft.origin; a span without it was passed on as the SDK sent it.
 inline constexpr std::string_view kOriginMerged = "merged";

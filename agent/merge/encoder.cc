@@ -46,9 +46,8 @@ void WriteResource(otlp::Writer& w, const model::Process* process,
     for (const auto& [key, value] : process->resource) WriteAttribute(w, kIn, key, value);
   }
   const auto of_process = [&](std::string_view key) {
-    return process != nullptr &&
-           std::any_of(process->resource.begin(), process->resource.end(),
-                       [&](const auto& pair) { return pair.first == key; });
+    return process != nullptr && std::any_of(process->resource.begin(), process->resource.end(),
+                                             [&](const auto& pair) { return pair.first == key; });
   };
   for (const auto& [key, value] : node) {
     if (!of_process(key)) WriteAttribute(w, kIn, key, value);
@@ -79,8 +78,8 @@ void WriteSpan(otlp::Writer& w, const KernelSpan& k) {
   const bool is_client = span.role == model::Role::kClient;
   const auto kind = is_client ? model::SpanKind::kClient : model::SpanKind::kServer;
   w.Uint(field::kKind, static_cast<uint64_t>(kind));
-  const uint64_t last = std::max({span.request_first_ns, span.request_last_ns,
-                                  span.response_first_ns, span.response_last_ns});
+  const uint64_t last = std::max(
+      {span.request_first_ns, span.request_last_ns, span.response_first_ns, span.response_last_ns});
   w.Fixed64(field::kStart, span.request_first_ns);
   w.Fixed64(field::kEnd, span.response_last_ns != 0 ? span.response_last_ns : last);
   WriteAttributes(w, span.attributes);
@@ -109,8 +108,7 @@ std::string_view NameOf(const model::Span& span) {
 
 }  // namespace
 
-std::string MergedFields(const model::Span& seen, base::ByteView body,
-                         const base::SpanId* parent) {
+std::string MergedFields(const model::Span& seen, base::ByteView body, const base::SpanId* parent) {
   base::ByteBuffer out(512);
   otlp::Writer w(out);
   WriteWireFacts(w, kOriginMerged, seen);
@@ -139,8 +137,8 @@ model::OtlpBatch Encoder::Encode(std::vector<KernelSpan>* spans) const {
         WriteResource(request.BeginResource(), process, resource_, version_);
         request.BeginScope("weft", version_);
       }
-      WriteSpan(
-          request.BeginSpan(k.ids.trace_id, k.ids.span_id, k.ids.parent_id, NameOf(k.span)), k);
+      WriteSpan(request.BeginSpan(k.ids.trace_id, k.ids.span_id, k.ids.parent_id, NameOf(k.span)),
+                k);
     }
   }
   model::OtlpBatch batch;

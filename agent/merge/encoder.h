@@ -1,5 +1,5 @@
-// Encoder: what merge writes. The facts that are appended to an SDK's span, and whole spans for what
-// only the kernel saw, as one OTLP request grouped by process. Private to this room.
+// Encoder: what merge writes. The facts that are appended to an SDK's span, and whole spans for
+// what only the kernel saw, as one OTLP request grouped by process. Private to this room.
 #pragma once
 
 #include <string>
@@ -20,8 +20,7 @@ struct KernelSpan {
 
 // Encoded fields of a Span message that make it a merged one. `body`: the SDK's span.
 // `parent` not null: becomes its parent.
-std::string MergedFields(const model::Span& seen, base::ByteView body,
-                         const base::SpanId* parent);
+std::string MergedFields(const model::Span& seen, base::ByteView body, const base::SpanId* parent);
 
 // Threads: one.
 class Encoder {

@@ -1,7 +1,7 @@
-// The words inside merge: an Entry is one exchange as the kernel sees it from one side; its Identity
-// is the ids under which the operation is (or will be) known and outlives the entry, so that
-// children find their parent after it was emitted or merged; a Trace is the trace that a chain of
-// exchanges without any wire context shares until somebody gives it an id. Private to this room.
+// The words inside merge: an Entry is one exchange as the kernel sees it from one side; its
+// Identity is the ids under which the operation is (or will be) known and outlives the entry, so
+// that children find their parent after it was emitted or merged; a Trace is the trace that a chain
+// of exchanges without any wire context shares until somebody gives it an id. Private to this room.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct Trace {
   base::TraceId id;
   bool is_fixed = false;
   bool is_unsampled = false;
-  uint32_t covered = 0;  // undecided members whose process may still export
+  uint32_t covered = 0;           // undecided members whose process may still export
   std::shared_ptr<Trace> joined;  // not null: ask that one
 };
 using TraceRef = std::shared_ptr<Trace>;
@@ -54,11 +54,11 @@ struct Entry {
   IdentityRef parent;  // what `parenthood` found; null for kNone
   Parenthood parenthood = Parenthood::kNone;
   ProcessState* process = nullptr;
-  Entry* pair = nullptr;              // the other end of the connection, while it is in the window
+  Entry* pair = nullptr;               // the other end of the connection, while it is in the window
   Entry* next_same_context = nullptr;  // chain of the window's index
-  TraceRef counted;                   // where it was added to Trace::covered
-  uint64_t finished_at_ns = 0;        // monotonic; 0 while the exchange is open
-  uint64_t indexed_at_ns = 0;         // key of ProcessState::bare
+  TraceRef counted;                    // where it was added to Trace::covered
+  uint64_t finished_at_ns = 0;         // monotonic; 0 while the exchange is open
+  uint64_t indexed_at_ns = 0;          // key of ProcessState::bare
   size_t bytes = 0;
   bool is_claimed = false;       // by a span of the batch that is being matched
   bool id_is_taken = false;      // client: another span has the id S of the wire context

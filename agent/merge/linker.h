@@ -1,6 +1,6 @@
 // Linker: whose child a kernel view is, and under which ids it is known. What the wire says always
-// wins; beyond it only two things are certain enough here: the other end of the same connection, and
-// the only request that was open on the calling thread. Ids are settled at emission, because a
+// wins; beyond it only two things are certain enough here: the other end of the same connection,
+// and the only request that was open on the calling thread. Ids are settled at emission, because a
 // parent may become an SDK's span until then. Private to this room.
 #pragma once
 

@@ -86,8 +86,9 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
     return sender == nullptr ? window_.has_context(role)
                              : sender->with_context[static_cast<size_t>(role)] != 0;
   };
-  Entry* as_client =
-      has(Role::kClient) ? window_.WithContext(span.trace_id, span.span_id, Role::kClient) : nullptr;
+  Entry* as_client = has(Role::kClient)
+                         ? window_.WithContext(span.trace_id, span.span_id, Role::kClient)
+                         : nullptr;
   Entry* as_server = nullptr;
   if (!span.parent_id.IsZero() && !IsClientKind(span.kind) && has(Role::kServer)) {
     as_server = window_.WithContext(span.trace_id, span.parent_id, Role::kServer);
@@ -184,9 +185,9 @@ Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
     ++candidates;
     const uint16_t port = is_client ? facts.server_port : facts.peer_port;
     const uint16_t seen = is_client ? entry.span.server.port : entry.span.client.port;
-    const Misfit misfit{port != 0 && port == seen ? 0 : 1,
-                        is_client ? Deviation(entry, span)
-                                  : Distance(entry.span.request_first_ns, span.start_ns)};
+    const Misfit misfit{
+        port != 0 && port == seen ? 0 : 1,
+        is_client ? Deviation(entry, span) : Distance(entry.span.request_first_ns, span.start_ns)};
     if (best == nullptr || misfit < best_misfit) best = &entry, best_misfit = misfit;
   }
   // A span that does not say what it did is recognised only if nothing else can be meant.

@@ -1,7 +1,8 @@
 // Merge: the reason why weft exists. It gets what the kernel saw of every HTTP exchange and what
 // SDKs say about the same operations, and emits each operation once: the SDK's span with the wire's
-// facts added, or a span of its own where no SDK speaks. SDK spans never wait; kernel views are held
-// until the SDK had its chance. The rules, and why they are so: docs/adr/0005-merge-exact-rules.md.
+// facts added, or a span of its own where no SDK speaks. SDK spans never wait; kernel views are
+// held until the SDK had its chance. The rules, and why they are so:
+// docs/adr/0005-merge-exact-rules.md.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ namespace weft::merge {
 
 // Config block "merge".
 struct Options {
-  // How long a finished kernel view waits for the SDK's span: a little more than the 5 s after which
-  // SDKs export. Also how long a new process may stay silent before it counts as uncovered.
+  // How long a finished kernel view waits for the SDK's span: a little more than the 5 s after
+  // which SDKs export. Also how long a new process may stay silent before it counts as uncovered.
   int64_t hold_seconds = 6;
   int64_t hold_max_bytes = 32 << 20;  // of held views; over it the oldest is emitted early
   int64_t remembered_keys = 16'384;   // SDK spans whose kernel view may still come; 2 s each
@@ -43,8 +44,8 @@ struct Deps {
 };
 
 // Threads: one. Order: ((spans().Push | batches().Push) Tick*)* Flush.
-// Cost: a batch of a process of which no exchange was ever seen costs one hash lookup; otherwise one
-// or two hash probes a span. About a microsecond an exchange.
+// Cost: a batch of a process of which no exchange was ever seen costs one hash lookup; otherwise
+// one or two hash probes a span. About a microsecond an exchange.
 class Merge {
  public:
   Merge(Options options, Deps deps);

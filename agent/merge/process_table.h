@@ -27,8 +27,8 @@ struct ProcessState {
   Coverage coverage = Coverage::kUnknown;
   bool makes_contexts = false;  // sent a context that no request had brought
   bool had_entries = false;
-  uint32_t entries = 0;                      // in the window
-  std::array<uint32_t, 2> with_context{};    // of those, by Role
+  uint32_t entries = 0;                    // in the window
+  std::array<uint32_t, 2> with_context{};  // of those, by Role
   // Those without context, by Role and time of the request's first byte.
   std::array<std::multimap<uint64_t, Entry*>, 2> bare;
   // Open requests to this process by the thread that read them.

@@ -1,6 +1,6 @@
 // RecentKeys: the ids of SDK spans that have passed without a kernel view, for the short time in
-// which one may still come. A table of fixed size, four places a bucket; the oldest of a full bucket
-// makes room and is counted. Private to this room.
+// which one may still come. A table of fixed size, four places a bucket; the oldest of a full
+// bucket makes room and is counted. Private to this room.
 #pragma once
 
 #include <algorithm>
@@ -20,10 +20,10 @@ class RecentKeys {
   struct Slot {
     ContextKey context;  // client: the span's own id; server: its parent's
     model::ProcessKey process;
-    base::SpanId span_id;       // of the SDK span
-    uint64_t end_ns = 0;        // of the SDK span, Unix
-    uint64_t due_ns = 0;        // 0 = empty
-    bool is_used = false;       // a kernel view was absorbed
+    base::SpanId span_id;  // of the SDK span
+    uint64_t end_ns = 0;   // of the SDK span, Unix
+    uint64_t due_ns = 0;   // 0 = empty
+    bool is_used = false;  // a kernel view was absorbed
   };
 
   RecentKeys(size_t keys, uint64_t lifetime_ns)
@@ -34,9 +34,8 @@ class RecentKeys {
                 const base::SpanId& span_id, uint64_t end_ns, uint64_t now_ns) {
     if (slots_.empty()) slots_.resize(buckets_ * kWays);
     Slot* bucket = Bucket(context);
-    Slot* oldest = std::min_element(bucket, bucket + kWays, [](const Slot& a, const Slot& b) {
-      return a.due_ns < b.due_ns;
-    });
+    Slot* oldest = std::min_element(
+        bucket, bucket + kWays, [](const Slot& a, const Slot& b) { return a.due_ns < b.due_ns; });
     const bool evicts = oldest->due_ns > now_ns;
     *oldest = {context, process, span_id, end_ns, now_ns + lifetime_ns_, false};
     return evicts;

@@ -63,8 +63,7 @@ void Take(std::string_view key, const Value& value, std::string_view* url, SpanF
     if (value.text.starts_with('/')) facts->path = WithoutQuery(value.text);
   } else if (key == "url.full" || key == "http.url") {
     *url = value.text;
-  } else if (key == "network.peer.address" || key == "net.peer.ip" ||
-             key == "net.sock.peer.addr") {
+  } else if (key == "network.peer.address" || key == "net.peer.ip" || key == "net.sock.peer.addr") {
     facts->has_peer_address = true;
   } else if (key == "network.peer.port" || key == "net.sock.peer.port" || key == "net.peer.port") {
     facts->peer_port = PortOf(value);

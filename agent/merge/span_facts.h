@@ -11,16 +11,16 @@
 namespace weft::merge {
 
 struct SpanFacts {
-  std::string_view method;      // empty = not said
-  std::string_view path;        // without query; empty = not said
-  uint16_t peer_port = 0;       // of the socket's other end; 0 = not said
-  uint16_t server_port = 0;     // that a client asked for; 0 = not said
+  std::string_view method;   // empty = not said
+  std::string_view path;     // without query; empty = not said
+  uint16_t peer_port = 0;    // of the socket's other end; 0 = not said
+  uint16_t server_port = 0;  // that a client asked for; 0 = not said
   bool has_peer_address = false;
   bool is_other_protocol = false;  // says that it is RPC, database or messaging
 };
 
-// `body`: an encoded Span that Index has accepted. Views live as long as it. Cost: one pass over its
-// fields.
+// `body`: an encoded Span that Index has accepted. Views live as long as it. Cost: one pass over
+// its fields.
 SpanFacts ReadSpanFacts(base::ByteView body);
 
 // Equal, or equal once percent-encoding is undone: servers often report decoded paths.

@@ -1,6 +1,6 @@
-// The inside of Merge: the window, the tables and the flow of entries through them. One class, three
-// sources: state.cc (kernel views in, time), sdk_batches.cc (SDK spans in), output.cc (spans out).
-// Private to this room.
+// The inside of Merge: the window, the tables and the flow of entries through them. One class,
+// three sources: state.cc (kernel views in, time), sdk_batches.cc (SDK spans in), output.cc (spans
+// out). Private to this room.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,21 @@ namespace weft::merge {
 
 // What happened since the last CountPass.
 struct Counts {
-  uint64_t opened = 0, merged = 0, dropped = 0;
+  uint64_t opened = 0, merged = 0;
   uint64_t hits[2] = {};  // by Role
   uint64_t late = 0, edge = 0, ambiguous = 0, unsampled = 0, overflow = 0, forgotten = 0;
   uint64_t emitted = 0, adopted = 0;
+  uint64_t delivered = 0, shed = 0;  // emitted spans that the next stage took, or never will
+  uint64_t passed = 0;               // SDK spans
 };
 
 class Merge::State {
  public:
   State(Options options, Deps deps);
+  ~State();
+
+  model::Sink<model::SpanBatch>& spans();
+  model::Sink<model::OtlpBatch>& batches();
 
   model::PushResult PushSpans(model::SpanBatch&& batch);
   model::PushResult PushBatch(model::OtlpBatch&& batch);
@@ -37,7 +43,6 @@ class Merge::State {
  private:
   class SpanDoor;
   class BatchDoor;
-  friend class Merge;
 
   // state.cc
   void OnOpened(model::Span&& span, uint64_t now_ns);
@@ -45,9 +50,11 @@ class Merge::State {
   Entry& Enter(model::Span&& span, uint64_t now_ns);
   void AbsorbLate(Entry& entry, uint64_t now_ns);
   void Settled(Entry& entry);
-  void EmitEarly(uint64_t exchange_id, uint64_t now_ns);
-  void OnUncovered(uint64_t now_ns);
+  void OnUncovered();
   bool IsBlocked(const Entry& entry, uint64_t now_ns) const;
+  void SettleFinished(uint64_t now_ns);
+  bool EmitOldest(uint64_t now_ns);
+  void EmitOrDrop(Entry& entry, uint64_t now_ns);
   void Release(uint64_t now_ns);
   void EnforceLimit(uint64_t now_ns);
   void Emit(Entry& entry, uint64_t now_ns);
@@ -57,7 +64,7 @@ class Merge::State {
   void Patch(model::OtlpBatch* batch);
   const base::SpanId* AdoptRoot(const model::SpanRef& span, Entry& entry);
   void Undo(model::OtlpBatch* batch);
-  void Commit(const std::vector<model::SpanRef>& spans, ProcessState* sender, uint64_t now_ns);
+  void Commit(ProcessState* sender, uint64_t now_ns);
   void CommitHit(const model::SpanRef& span, Entry& entry, uint64_t now_ns);
   void Remember(const model::SpanRef& span, const ProcessState& sender, uint64_t now_ns);
 
@@ -104,18 +111,21 @@ class Merge::State {
   Matcher matcher_;
   RecentKeys recent_;
   Encoder encoder_;
-  std::deque<Due> hold_;           // finished entries in order of time
-  std::deque<uint64_t> blocked_;   // held long enough, but their parent is not decided
+  std::deque<Due> hold_;          // finished entries in order of time
+  std::deque<uint64_t> blocked_;  // held long enough, but their parent is not decided
   std::vector<uint64_t> finished_now_;
   MatchResult match_;
   std::vector<Append> appended_;
   std::vector<Adoption> adoptions_;
   bool was_edited_ = false;
-  std::vector<model::SpanRef> pushed_;  // copies of the spans that were hit or not matched
+  std::vector<model::SpanRef> pushed_;  // copies: of match_.hits, then of match_.unmatched
   std::vector<KernelSpan> ready_;
   std::deque<Parcel> outbox_;
   size_t outbox_bytes_ = 0;
   Counts counts_;
+  int64_t waiting_ = 0;       // entries in the window that are not decided
+  int64_t outbox_spans_ = 0;  // emitted, not taken yet; those of ready_ included
+  int64_t reported_held_ = 0;
   std::unique_ptr<SpanDoor> span_door_;
   std::unique_ptr<BatchDoor> batch_door_;
 };

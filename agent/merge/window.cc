@@ -144,8 +144,7 @@ model::Span Window::Remove(Entry& entry, uint64_t now_ns) {
   return span;
 }
 
-Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span,
-                           model::Role role) {
+Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role) {
   auto it = contexts_.find({trace, span, role});
   return it == contexts_.end() ? nullptr : it->second;
 }

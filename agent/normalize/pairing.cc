@@ -129,8 +129,8 @@ void Pairing::Open(const Head& head, uint64_t offset, const Piece& piece) {
     }
     RestartPairing();
   }
-  // Two requests in one call: this client does not wait for responses. Otherwise, where bytes went unread, a request
-  // that follows an unanswered one means that the response was among them.
+  // Two requests in one call: this client does not wait for responses. Otherwise, where bytes went
+  // unread, a request that follows an unanswered one means that the response was among them.
   if (pending() != 0 && piece.position == last_open_position_) is_pipelining_ = true;
   last_open_position_ = piece.position;
   if (is_doubtful_ && !is_pipelining_ && pending() != 0 && !front().response_started) {
@@ -242,8 +242,8 @@ void Pairing::OnResponsePiece(const Piece& piece) {
         front().response_last_ns = piece.time_ns;
         return;
       }
-      is_doubtful_ = true;  // a response may have begun in there
-      if (is_pipelining_) OnResponseLost();
+      is_doubtful_ = true;
+      OnResponseLost();  // the response may have begun in there
       return;
     }
     if (pending() != 0 && front().response_started) Finish(Outcome::kAnswered);
