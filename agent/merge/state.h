@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include "merge/encoder.h"
@@ -19,30 +20,45 @@ namespace weft::merge {
 
 // What happened since the last CountPass.
 struct Counts {
-  uint64_t opened = 0, merged = 0;
+  uint64_t opened = 0, merged = 0, dropped = 0;
   uint64_t hits[2] = {};  // by Role
   uint64_t late = 0, edge = 0, ambiguous = 0, unsampled = 0, overflow = 0, forgotten = 0;
   uint64_t emitted = 0, adopted = 0;
-  uint64_t delivered = 0, shed = 0;  // emitted spans that the next stage took, or never will
-  uint64_t passed = 0;               // SDK spans
 };
 
 class Merge::State {
  public:
   State(Options options, Deps deps);
-  ~State();
-
-  model::Sink<model::SpanBatch>& spans();
-  model::Sink<model::OtlpBatch>& batches();
 
   model::PushResult PushSpans(model::SpanBatch&& batch);
   model::PushResult PushBatch(model::OtlpBatch&& batch);
   void Tick();
   bool Flush();
+  model::Sink<model::SpanBatch>& spans() { return span_door_; }
+  model::Sink<model::OtlpBatch>& batches() { return batch_door_; }
 
  private:
-  class SpanDoor;
-  class BatchDoor;
+  // The two faces that Merge shows.
+  class SpanDoor final : public model::Sink<model::SpanBatch> {
+   public:
+    explicit SpanDoor(State& state) : state_(state) {}
+    model::PushResult Push(model::SpanBatch&& batch) override {
+      return state_.PushSpans(std::move(batch));
+    }
+
+   private:
+    State& state_;
+  };
+  class BatchDoor final : public model::Sink<model::OtlpBatch> {
+   public:
+    explicit BatchDoor(State& state) : state_(state) {}
+    model::PushResult Push(model::OtlpBatch&& batch) override {
+      return state_.PushBatch(std::move(batch));
+    }
+
+   private:
+    State& state_;
+  };
 
   // state.cc
   void OnOpened(model::Span&& span, uint64_t now_ns);
@@ -50,11 +66,9 @@ class Merge::State {
   Entry& Enter(model::Span&& span, uint64_t now_ns);
   void AbsorbLate(Entry& entry, uint64_t now_ns);
   void Settled(Entry& entry);
-  void OnUncovered();
+  void EmitEarly(uint64_t exchange_id, uint64_t now_ns);
+  void OnUncovered(uint64_t now_ns);
   bool IsBlocked(const Entry& entry, uint64_t now_ns) const;
-  void SettleFinished(uint64_t now_ns);
-  bool EmitOldest(uint64_t now_ns);
-  void EmitOrDrop(Entry& entry, uint64_t now_ns);
   void Release(uint64_t now_ns);
   void EnforceLimit(uint64_t now_ns);
   void Emit(Entry& entry, uint64_t now_ns);
@@ -64,7 +78,7 @@ class Merge::State {
   void Patch(model::OtlpBatch* batch);
   const base::SpanId* AdoptRoot(const model::SpanRef& span, Entry& entry);
   void Undo(model::OtlpBatch* batch);
-  void Commit(ProcessState* sender, uint64_t now_ns);
+  void Commit(const std::vector<model::SpanRef>& spans, ProcessState* sender, uint64_t now_ns);
   void CommitHit(const model::SpanRef& span, Entry& entry, uint64_t now_ns);
   void Remember(const model::SpanRef& span, const ProcessState& sender, uint64_t now_ns);
 
@@ -118,16 +132,13 @@ class Merge::State {
   std::vector<Append> appended_;
   std::vector<Adoption> adoptions_;
   bool was_edited_ = false;
-  std::vector<model::SpanRef> pushed_;  // copies: of match_.hits, then of match_.unmatched
+  std::vector<model::SpanRef> pushed_;  // copies of the spans that were hit or not matched
   std::vector<KernelSpan> ready_;
   std::deque<Parcel> outbox_;
   size_t outbox_bytes_ = 0;
   Counts counts_;
-  int64_t waiting_ = 0;       // entries in the window that are not decided
-  int64_t outbox_spans_ = 0;  // emitted, not taken yet; those of ready_ included
-  int64_t reported_held_ = 0;
-  std::unique_ptr<SpanDoor> span_door_;
-  std::unique_ptr<BatchDoor> batch_door_;
+  SpanDoor span_door_{*this};
+  BatchDoor batch_door_{*this};
 };
 
 }  // namespace weft::merge

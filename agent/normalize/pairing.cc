@@ -61,7 +61,9 @@ Pairing::Pairing(Shared& shared, const model::Connection& connection, Direction 
       requests_(requests),
       text_{connection.remote.AddressText(), connection.local.AddressText()},
       request_(MessageKind::kRequest, request_offset),
-      response_(MessageKind::kResponse, response_offset) {}
+      response_(MessageKind::kResponse, response_offset),
+      // What the server said before may have been the middle of something.
+      is_doubtful_(response_offset != 0) {}
 
 void Pairing::OnPiece(Direction direction, const Piece& piece) {
   if (is_tunnel_) return;

@@ -108,7 +108,7 @@ class Pairing {
   bool server_spoke_last_ = false;
   bool orphan_spoke_last_ = false;  // a response without a request came since the last request
   bool is_pipelining_ = false;      // the client has sent requests without waiting for responses
-  bool is_doubtful_ = false;        // bytes went unread since the last exchange that was seen whole
+  bool is_doubtful_;                // bytes went unread since the last exchange that was seen whole
   bool has_seen_head_ = false;
   bool is_tunnel_ = false;
   bool may_skip_body_ = false;                // the open request was answered before its body began

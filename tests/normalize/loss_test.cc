@@ -46,6 +46,17 @@ TEST(Loss, ResponseThatIsDrainedBeforeItsRequest) {  // T18
   }
 }
 
+TEST(Loss, PieceOfTheFirstResponseThatIsDrainedBeforeItsRequest) {  // T18
+  Agent agent;
+  Conversation talk(agent);
+  talk.Hold();
+  talk.Client(kGetA).Server(kOk.substr(0, 2)).Server(kOk.substr(2));
+  auto calls = talk.Take();
+  agent.Push({calls[1], calls[2]});
+  agent.Push({calls[0]});
+  EXPECT_EQ(agent.Finished(), "GET /a 200");
+}
+
 TEST(Loss, DuplicatesAndOverlapAreClipped) {  // T1, T18
   Agent agent;
   Conversation talk(agent);

@@ -165,7 +165,8 @@ TEST(Race, LossOfAnyCallNeverPairsWrongly) {  // T19, T42
       if (span.status_code == 0) continue;
       // A target may be cut, never wrong.
       const std::string want_target = "/" + std::to_string(span.status_code - 200);
-      EXPECT_TRUE(want_target.starts_with(span.target)) << span.target << " of " << want_target << " seed " << seed;
+      EXPECT_TRUE(want_target.starts_with(span.target))
+          << span.target << " of " << want_target << " seed " << seed;
       ++answered;
     }
     all += turns.size();

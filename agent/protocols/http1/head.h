@@ -53,8 +53,8 @@ enum class StartLine : uint8_t { kGood, kBad, kHttp2 };
 
 // `line` without its line end. kHttp2 is the HTTP/2 preface "PRI * HTTP/2.0".
 StartLine ParseRequestLine(std::string_view line, Head* head);
-// The front of a request line that was cut before its end; false when not even a part of the target is
-// there. A target that ends at the cut may be longer than what is returned.
+// The front of a request line that was cut before its end; false when not even a part of the target
+// is there. A target that ends at the cut may be longer than what is returned.
 bool ParseCutRequestLine(std::string_view line, Head* head);
 StartLine ParseStatusLine(std::string_view line, Head* head);
 

@@ -303,7 +303,8 @@ const char* MessageParser::FeedTrailer(const char* p, const char* end, Output* o
   return p + n;
 }
 
-// The head is longer than the capture limit: what there is of it, if its start line or (T39) its target was reached.
+// The head is longer than the capture limit: what there is of it, if its start line or (T39) its
+// target was reached.
 void MessageParser::EmitCutHead(Output* out) {
   std::swap(parsed_, partial_);
   partial_.clear();
