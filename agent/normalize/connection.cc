@@ -86,7 +86,8 @@ bool Connection::MustWait(Direction direction, const Piece& piece) const {
   if (pairing_ != nullptr)
     return direction != pairing_->requests() && pairing_->ExpectsRequestFirst();
   const std::string_view bytes = base::AsText(piece.captured);
-  return !bytes.empty() && IsPlausiblePrefix(MessageKind::kResponse, bytes);
+  // One byte says too little: "H" may begin a HEAD request.
+  return bytes.size() > 1 && IsPlausiblePrefix(MessageKind::kResponse, bytes);
 }
 
 // Responses that wait for a request, and are older than this one, wait in vain.

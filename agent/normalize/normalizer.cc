@@ -11,6 +11,8 @@ namespace {
 
 // A batch goes on once it is this long: it still fits the cache and the heap's quick sizes.
 constexpr size_t kSpansPerBatch = 256;
+// A tick so soon after a batch does not show that another drain has come and found nothing.
+constexpr uint64_t kDrainPeriodNs = 15'000'000;
 
 }  // namespace
 
@@ -90,6 +92,7 @@ Normalizer::~Normalizer() = default;
 model::PushResult Normalizer::Push(model::SegmentBatch&& batch) {
   if (!Flush()) return model::PushResult::kBusy;
   shared_->unix_offset_ns = deps_.clock.UnixOffsetNs();
+  last_push_ns_ = deps_.clock.MonotonicNs();
   for (const model::Segment& segment : batch.items) {
     const bool is_end = segment.kind != model::SegmentKind::kData;
     // The end of a connection that is not in the table has nothing to end.
@@ -108,6 +111,7 @@ model::PushResult Normalizer::Push(model::SegmentBatch&& batch) {
 }
 
 void Normalizer::Tick() {
+  if (deps_.clock.MonotonicNs() - last_push_ns_ < kDrainPeriodNs) return;
   Flush();
   EndPass();
 }

@@ -58,7 +58,8 @@ class Normalizer final : public model::Sink<model::SegmentBatch> {
 
   // One drain of the rings. kBusy when the stage behind is: nothing was looked at.
   [[nodiscard]] model::PushResult Push(model::SegmentBatch&& batch) override;
-  // A drain that found nothing: lets what waits for late segments, closings and silences go on.
+  // Time passes without a batch (call it every 50 ms or so): lets what waits for late segments,
+  // closings and silences go on.
   void Tick();
   // Finishes every open exchange with what was seen of it.
   void Drain();
@@ -83,6 +84,7 @@ class Normalizer final : public model::Sink<model::SegmentBatch> {
   std::unordered_map<model::ConnectionId, std::unique_ptr<Connection>> connections_;
   Connection* newest_ = nullptr;  // least recently used order
   Connection* oldest_ = nullptr;
+  uint64_t last_push_ns_ = 0;
   std::vector<Connection*> watched_;  // to be looked at when a pass ends
 };
 

@@ -50,9 +50,12 @@ def port_open(port):
 
 def http_get(port, path, headers=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", path, headers=headers or {})
-    reply = connection.getresponse()
-    return reply.status, reply.read().decode()
+    try:
+        connection.request("GET", path, headers=headers or {})
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode()
+    finally:
+        connection.close()
 
 
 class Weft:
@@ -112,7 +115,7 @@ class Weft:
                 return int(line.split()[1])
 
     def stop(self):
-        """SIGTERM, drain, end; returns the spans."""
+        """SIGTERM, drain, end; returns the spans, without those of the test's own questions to weft."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -122,7 +125,8 @@ class Weft:
                 raise AssertionError(f"weft did not drain within 25 s:\n{self.log_text()}") from None
         if self.process.returncode != 0:
             raise AssertionError(f"weft ended with {self.process.returncode}:\n{self.log_text()}")
-        return read_spans(self.file)
+        own = {self.ports["admin"], self.ports["query"]}
+        return [s for s in read_spans(self.file) if s.attributes.get("server.port") not in own]
 
     def close(self):
         if self.process.poll() is None:

@@ -67,6 +67,11 @@ class Agent {
     batch.items = std::move(segments);
     EXPECT_EQ(normalizer.Push(std::move(batch)), model::PushResult::kTaken);
   }
+  // Time passes, and no record comes.
+  void Tick() {
+    clock.Advance(20 * kMillisecond);
+    normalizer.Tick();
+  }
   int64_t Metric(const std::string& name) {
     return metrics.Get(base::MetricKind::kCounter, name, "").value();
   }
@@ -137,7 +142,7 @@ class Conversation {
   // The socket is gone; a drain later nothing can come late any more.
   Conversation& Closes() {
     Mark(model::SegmentKind::kClosed, model::Direction::kSend);
-    agent_.normalizer.Tick();
+    agent_.Tick();
     return *this;
   }
   Conversation& Wait(uint64_t ns) {

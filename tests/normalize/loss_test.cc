@@ -79,8 +79,8 @@ TEST(Loss, LateSegmentAfterItWasGivenUpIsIgnored) {  // T18
   talk.Client(kGetA.substr(0, 5)).Client(kGetA.substr(5)).Server(kOk);
   auto calls = talk.Take();
   agent.Push({calls[1], calls[2]});
-  agent.normalizer.Tick();
-  agent.normalizer.Tick();
+  agent.Tick();
+  agent.Tick();
   agent.Push({calls[0]});
   EXPECT_EQ(agent.Finished(), "");
 }
@@ -90,7 +90,7 @@ TEST(Loss, LostPartOfAHeadDropsThatExchangeOnly) {  // T19, T42
   Conversation talk(agent);
   talk.Client(kGetA).Server(kOk);
   talk.Client(kGetB.substr(0, 10)).ClientLost(5).Client(kGetB.substr(15)).Server(kMissing);
-  agent.normalizer.Tick();
+  agent.Tick();
   talk.Client(kGetC).Server(kCreated);
   EXPECT_EQ(agent.Finished(), "GET /a 200; GET /c 201");
   EXPECT_EQ(agent.Metric("weft_normalize_lost_bytes_total"), 5);
@@ -100,9 +100,9 @@ TEST(Loss, LostWholeRequestIsNotPairedWithALaterResponse) {  // T19
   Agent agent;
   Conversation talk(agent);
   talk.Client(kGetA).Server(kOk).ClientLost(kGetB.size()).Server(kMissing);
-  agent.normalizer.Tick();
+  agent.Tick();
   talk.Client(kGetC);
-  agent.normalizer.Tick();
+  agent.Tick();
   talk.Server(kCreated);
   EXPECT_EQ(agent.Finished(), "GET /a 200; GET /c 201");
 }
@@ -116,8 +116,8 @@ TEST(Loss, LostWholeExchangeIsForgotten) {  // T19
       .ServerLost(kMissing.size())
       .Client(kGetC)
       .Server(kCreated);
-  agent.normalizer.Tick();
-  agent.normalizer.Tick();
+  agent.Tick();
+  agent.Tick();
   talk.Client(kGetB).Server(kMissing).Client(kGetA).Server(kOk);
   const std::string finished = agent.Finished();
   EXPECT_TRUE(finished.ends_with("GET /b 404; GET /a 200")) << finished;
@@ -128,7 +128,7 @@ TEST(Loss, LostResponseLeavesItsSpanWithoutStatus) {  // T19
   Agent agent;
   Conversation talk(agent);
   talk.Client(kGetA).ServerLost(20).Server(kOk.substr(20));
-  agent.normalizer.Tick();
+  agent.Tick();
   ASSERT_EQ(agent.Finished(), "GET /a -");
   EXPECT_FALSE(agent.spans.finished[0].is_error);
   talk.Client(kGetB).Server(kMissing);
@@ -140,7 +140,7 @@ TEST(Loss, LostBodyBytesAreSkippedExactly) {  // T19, T42
   Conversation talk(agent);
   talk.Client("POST /a HTTP/1.1\r\nContent-Length: 500000000\r\n\r\nabc").ClientLost(499'999'990);
   talk.Client("1234567" + std::string(kGetB)).Server(std::string(kOk) + std::string(kMissing));
-  agent.normalizer.Tick();
+  agent.Tick();
   EXPECT_EQ(agent.Finished(), "POST /a 200; GET /b 404");
   EXPECT_EQ(agent.spans.finished[0].request_bytes, 47u + 500'000'000u);
 }
@@ -270,10 +270,10 @@ TEST(Loss, ChunkedResponseBeyondTheCaptureEndsBySilence) {
   talk.Client(kGetA).ServerCut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nabc",
                                9000);
   talk.Wait(1900 * kMillisecond);
-  agent.normalizer.Tick();
+  agent.Tick();
   EXPECT_EQ(agent.Finished(), "");
   talk.Wait(200 * kMillisecond);
-  agent.normalizer.Tick();
+  agent.Tick();
   ASSERT_EQ(agent.Finished(), "GET /a 200");
   EXPECT_EQ(agent.spans.finished[0].response_last_ns - start, 2 * kMillisecond);
   talk.ServerCut("", 100).Client(kGetB).Server(kMissing);
@@ -316,7 +316,7 @@ TEST(Loss, DataBehindTheRecordOfTheClosing) {  // T13
   auto closing = talk.Take();
   agent.Push(closing);
   agent.Push(late);
-  agent.normalizer.Tick();
+  agent.Tick();
   EXPECT_EQ(agent.Finished(), "GET /a 200");
   EXPECT_EQ(agent.normalizer.connections(), 0u);
 }

@@ -249,7 +249,7 @@ TEST(Pairing, HalfCloseOfTheClientWaitsForTheResponse) {  // T34
   Agent agent;
   Conversation talk(agent);
   talk.Client(kGetA).ClientEnds();
-  agent.normalizer.Tick();
+  agent.Tick();
   talk.Server(kOk);
   EXPECT_EQ(agent.Finished(), "GET /a 200");
 }
@@ -258,7 +258,7 @@ TEST(Pairing, SlowRequestIsKept) {  // T45
   Agent agent;
   Conversation talk(agent);
   talk.Client(kGetA);
-  for (int i = 0; i < 1000; ++i) talk.Wait(3600'000 * kMillisecond), agent.normalizer.Tick();
+  for (int i = 0; i < 1000; ++i) talk.Wait(3600'000 * kMillisecond), agent.Tick();
   EXPECT_EQ(agent.Finished(), "");
   talk.Server(kOk);
   EXPECT_EQ(agent.Finished(), "GET /a 200");

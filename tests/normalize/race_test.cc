@@ -86,7 +86,7 @@ TEST(Race, AnyCutAndAnyOrderWithinTwoDrainsGivesTheSameExchanges) {  // T11, T18
       agent.Push(drain);
     }
     agent.Push(late);
-    agent.normalizer.Tick();
+    agent.Tick();
     ASSERT_EQ(agent.Finished(), want) << "seed " << seed;
     ASSERT_EQ(agent.Metric("weft_normalize_lost_bytes_total"), 0) << "seed " << seed;
   }
@@ -118,8 +118,8 @@ TEST(Race, RandomLossNeverPairsWrongly) {  // T19, T42
       agent.Push({calls.begin() + static_cast<ptrdiff_t>(at),
                   calls.begin() + static_cast<ptrdiff_t>(std::min(at + 7, calls.size()))});
     }
-    agent.normalizer.Tick();
-    agent.normalizer.Tick();
+    agent.Tick();
+    agent.Tick();
     for (const model::Span& span : agent.spans.finished) {
       if (span.status_code == 0) continue;
       EXPECT_EQ(span.target, "/" + std::to_string(span.status_code - 200)) << "seed " << seed;
@@ -159,8 +159,8 @@ TEST(Race, LossOfAnyCallNeverPairsWrongly) {  // T19, T42
       agent.Push({calls.begin() + static_cast<ptrdiff_t>(at),
                   calls.begin() + static_cast<ptrdiff_t>(std::min(at + 11, calls.size()))});
     }
-    agent.normalizer.Tick();
-    agent.normalizer.Tick();
+    agent.Tick();
+    agent.Tick();
     for (const model::Span& span : agent.spans.finished) {
       if (span.status_code == 0) continue;
       // A target may be cut, never wrong.

@@ -390,9 +390,13 @@ void Capture::SetMessageEnd(model::ConnectionId connection, model::Direction dir
 }
 
 model::ProcessRef Capture::TcpPeer(const model::Endpoint& peer) {
+  if (model::ProcessRef known = state_->table.TcpPeer(peer)) return known;
+  Drain();  // its first record may still lie in a ring
   return state_->table.TcpPeer(peer);
 }
 model::ProcessRef Capture::UdpPeer(const model::Endpoint& peer) {
+  if (model::ProcessRef known = state_->table.UdpPeer(peer)) return known;
+  Drain();
   return state_->table.UdpPeer(peer);
 }
 

@@ -76,6 +76,7 @@ class Capture final : public model::Source, public model::PeerLookup {
   // so call it only for messages whose end lies beyond what was captured.
   void SetMessageEnd(model::ConnectionId connection, model::Direction direction, uint64_t position);
 
+  // An address that is not known yet costs a Drain, so it reaches the sink.
   model::ProcessRef TcpPeer(const model::Endpoint& peer) override;
   model::ProcessRef UdpPeer(const model::Endpoint& peer) override;
 
