@@ -13,6 +13,8 @@ using model::SpanRef;
 
 // SDKs read another clock, and the kernel's stamps are taken after the call.
 constexpr uint64_t kSlackNs = 2'000'000;
+// A span that does not say what it did must at least begin when the request does.
+constexpr uint64_t kVagueSlackNs = 20'000'000;
 // Entries looked at for one span by the edge rule.
 constexpr int kMaxLooks = 256;
 
@@ -181,7 +183,11 @@ Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
     }
     if (!facts.method.empty() && !SameMethod(facts.method, entry.span.method)) continue;
     if (!facts.path.empty() && !SamePath(facts.path, entry.span.target)) continue;
-    if (facts.method.empty() && !Encloses(entry, span)) continue;
+    if (facts.method.empty() &&
+        (!Encloses(entry, span) ||
+         Distance(entry.span.request_first_ns, span.start_ns) > kVagueSlackNs)) {
+      continue;
+    }
     ++candidates;
     const uint16_t port = is_client ? facts.server_port : facts.peer_port;
     const uint16_t seen = is_client ? entry.span.server.port : entry.span.client.port;

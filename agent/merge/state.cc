@@ -260,4 +260,13 @@ bool Merge::State::Flush() {
   return outbox_.empty();
 }
 
+Merge::Merge(Options options, Deps deps)
+    : state_(std::make_unique<State>(std::move(options), std::move(deps))) {}
+Merge::~Merge() = default;
+
+model::Sink<model::SpanBatch>& Merge::spans() { return state_->spans(); }
+model::Sink<model::OtlpBatch>& Merge::batches() { return state_->batches(); }
+void Merge::Tick() { state_->Tick(); }
+bool Merge::Flush() { return state_->Flush(); }
+
 }  // namespace weft::merge

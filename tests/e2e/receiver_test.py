@@ -10,13 +10,14 @@ import resource
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
 from harness import BUILD, Weft, free_port, running, wait_for
 
 SPAN = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "one", "kind": 1,
-        "startTimeUnixNano": "1544712660000000000", "endTimeUnixNano": "1544712661000000000"}
+        "startTimeUnixNano": str(time.time_ns()), "endTimeUnixNano": str(time.time_ns() + 1_000_000)}
 
 
 def request_json(*spans):

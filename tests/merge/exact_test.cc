@@ -1,5 +1,5 @@
-// One span per operation where a wire context tells which: identity by (T, span id S) in the sending
-// process, by (T, parent S) in the receiving one.
+// One span per operation where a wire context tells which: identity by (T, span id S) in the
+// sending process, by (T, parent S) in the receiving one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,7 +21,8 @@ TEST_F(MergeExact, ClientSpanIsMergedByItsOwnIdAndKeepsTheSdksFacts) {
   model::Span call = story.Exchange(Role::kClient, shop, 100);
   Story::Carry(&call, 1, 1);
   story.Saw(call, 150);
-  story.Export(shop, {{Trace_(1), Span_(1), Span_(7), SpanKind::kClient, 99, 151, {{"k", "v"}}, "GET /x"}});
+  story.Export(
+      shop, {{Trace_(1), Span_(1), Span_(7), SpanKind::kClient, 99, 151, {{"k", "v"}}, "GET /x"}});
   story.At(20'000);
   auto spans = story.Spans();
   ASSERT_EQ(spans.size(), 1u);
@@ -125,7 +126,8 @@ TEST_F(MergeExact, UntouchedSpansOfThatBatchCarryNothing) {
 }
 
 TEST_F(MergeExact, BatchOfAProcessWithoutExchangesIsPassedOnAsItIs) {
-  story.Export(Story::Process(77, "other"), {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 1, 9}});
+  story.Export(Story::Process(77, "other"),
+               {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 1, 9}});
   ASSERT_EQ(story.out.was_edited.size(), 1u);
   EXPECT_FALSE(story.out.was_edited[0]);
   story.ExpectRest();

@@ -1,5 +1,5 @@
-// A story for tests of merge: processes, exchanges that the kernel sees, spans that SDKs export, and
-// time; and what comes out, decoded. Times are milliseconds since the story's begin.
+// A story for tests of merge: processes, exchanges that the kernel sees, spans that SDKs export,
+// and time; and what comes out, decoded. Times are milliseconds since the story's begin.
 #pragma once
 
 #include <memory>
@@ -199,6 +199,10 @@ class Story {
   }
   int64_t Count(const std::string& name, const base::Labels& labels = {}) {
     return metrics.Get(base::MetricKind::kCounter, name, "", labels).value();
+  }
+  int64_t merge_processes() {
+    merge.Tick();
+    return metrics.Get(base::MetricKind::kGauge, "weft_merge_processes", "").value();
   }
   // in = out + lost + held, and nothing is held any more.
   void ExpectRest() {
