@@ -1,6 +1,7 @@
 #include "app/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -57,23 +58,34 @@ int Run(const ConfigFlags& flags, const std::string& log_level) {
   std::signal(SIGPIPE, SIG_IGN);
 
   Pipeline pipeline(settings);
-  if (base::Status started = pipeline.Start(); !started.ok()) {
-    std::fprintf(stderr, "weft: %s\n", std::string(started.message()).c_str());
+  std::atomic<bool> started{false};
+  // SIGHUP means nothing here: a terminal that closes must not cut a drain short.
+  std::thread waiter([&signals, &pipeline, &started] {
+    auto wait = [&signals] {
+      int signal = 0;
+      while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) {
+      }
+    };
+    wait();
+    if (!started) std::_Exit(130);
+    pipeline.Shutdown();
+    wait();  // a second one does not wait for the drain
+    if (!pipeline.finished()) std::_Exit(130);
+  });
+  auto end_waiter = [&waiter] {
+    pthread_kill(waiter.native_handle(), SIGTERM);
+    waiter.join();
+  };
+  if (base::Status status = pipeline.Start(); !status.ok()) {
+    std::fprintf(stderr, "weft: %s\n", std::string(status.message()).c_str());
+    waiter.detach();
     return 1;
   }
+  started = true;
   std::fputs(pipeline.StatusBlock().c_str(), stdout);
   std::fflush(stdout);
-  std::thread waiter([&signals, &pipeline] {
-    int signal = 0;
-    while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) {
-    }
-    pipeline.Shutdown();
-    // A second signal does not wait for the drain.
-    if (signal != 0 && sigwait(&signals, &signal) == 0 && !pipeline.finished()) std::_Exit(130);
-  });
   pipeline.Run();
-  pthread_kill(waiter.native_handle(), SIGTERM);
-  waiter.join();
+  end_waiter();
   std::fputs(pipeline.Totals().c_str(), stdout);
   return 0;
 }

@@ -75,6 +75,15 @@ struct Pipeline::Parts {
   workload::Processes processes{{}, metrics, clock};
   workload::ProcPeers proc_peers{{}, processes, clock};
 
+  // What the console's callbacks read.
+  uint64_t started_ns = 0;
+  std::atomic<bool> ready{false}, finished{false};
+  // When the data loop last turned; the console calls weft unhealthy when that is long ago.
+  std::atomic<uint64_t> alive_ns{0};
+  std::mutex features_mutex;
+  std::vector<Feature> features;
+  std::string capture_failure;
+
   std::unique_ptr<exporters::collector::Collector> collector;
   std::unique_ptr<exporters::file::File> file;
   std::unique_ptr<exporters::store::Store> store;
@@ -85,14 +94,6 @@ struct Pipeline::Parts {
   std::unique_ptr<normalize::Normalizer> normalizer;
   std::unique_ptr<sources::ebpf::Capture> capture;
   std::vector<std::unique_ptr<model::Source>> receivers;
-
-  uint64_t started_ns = 0;
-  std::string capture_failure;
-  std::atomic<bool> ready{false}, finished{false};
-  // When the data loop last turned; the console calls weft unhealthy when that is long ago.
-  std::atomic<uint64_t> alive_ns{0};
-  std::mutex features_mutex;
-  std::vector<Feature> features;
 
   base::Status OpenExporters();
   void OpenConsole();
@@ -150,7 +151,10 @@ void Pipeline::Parts::OpenConsole() {
   deps.ready = [this] {
     return ready ? console::Readiness{true, ""} : console::Readiness{false, "starting or draining"};
   };
-  deps.healthy = [this] { return clock.MonotonicNs() - alive_ns < 5'000'000'000; };
+  deps.healthy = [this] {
+    const uint64_t alive = alive_ns;
+    return clock.MonotonicNs() < alive + 5'000'000'000;
+  };
   console = std::make_unique<console::Console>(settings.console, std::move(deps));
 }
 
@@ -230,7 +234,10 @@ void Pipeline::Parts::FlushMerge(Steady::time_point deadline) {
 }
 
 Pipeline::Pipeline(const Settings& settings) : parts_(std::make_unique<Parts>(settings)) {}
-Pipeline::~Pipeline() = default;
+Pipeline::~Pipeline() {
+  // Its callbacks look at parts that are about to go.
+  if (parts_->console) parts_->console->Stop();
+}
 
 base::Status Pipeline::Start() {
   Parts& p = *parts_;

@@ -33,6 +33,13 @@ void WriteWireFacts(otlp::Writer& w, std::string_view origin, const model::Span&
   WriteKnown(w, kResponseBytesKey, seen.response_bytes);
 }
 
+// What weft knows better than the environment of a process.
+bool IsOwnKey(std::string_view key) {
+  return key == "service.name" || key == "process.pid" || key == "process.executable.name" ||
+         key == "telemetry.sdk.name" || key == "telemetry.sdk.version" ||
+         key.starts_with("telemetry.distro.");
+}
+
 void WriteResource(otlp::Writer& w, const model::Process* process,
                    const std::vector<std::pair<std::string, std::string>>& node,
                    std::string_view version) {
@@ -43,7 +50,9 @@ void WriteResource(otlp::Writer& w, const model::Process* process,
     if (!process->executable_name.empty()) {
       WriteAttribute(w, kIn, "process.executable.name", process->executable_name);
     }
-    for (const auto& [key, value] : process->resource) WriteAttribute(w, kIn, key, value);
+    for (const auto& [key, value] : process->resource) {
+      if (!IsOwnKey(key)) WriteAttribute(w, kIn, key, value);
+    }
   }
   const auto of_process = [&](std::string_view key) {
     return process != nullptr && std::any_of(process->resource.begin(), process->resource.end(),

@@ -34,6 +34,12 @@ inline const TraceRef& RootOf(const TraceRef& trace) {
 // Makes both one. False if both are fixed and differ: then nothing is changed.
 bool Join(const TraceRef& a, const TraceRef& b);
 
+// How merge keys processes: the start time in steps of 10 ms, because that is all /proc tells, and
+// a sender may be known from there while its exchanges are known from the kernel (case F46).
+inline model::ProcessKey MergeKey(const model::ProcessKey& key) {
+  return {key.pid, key.start_ns / 10'000'000};
+}
+
 struct Identity {
   base::SpanId span_id;
   TraceRef trace;

@@ -43,7 +43,8 @@ Merge::State::Meters::Meters(Deps& deps)
                       "Remembered SDK spans that made room before their time.");
   emitted = Counter(m, "weft_merge_kernel_spans_total", "Spans that only the kernel saw.");
   held = Gauge(m, "weft_merge_held", "Exchanges in the window.");
-  held_bytes = Gauge(m, "weft_merge_held_bytes", "Bytes of the window and of what waits behind it.");
+  held_bytes =
+      Gauge(m, "weft_merge_held_bytes", "Bytes of the window and of what waits behind it.");
   uncovered = Gauge(m, "weft_merge_uncovered_processes", "Processes without a speaking SDK.");
   processes = Gauge(m, "weft_merge_processes", "Processes known.");
 }

@@ -1,4 +1,5 @@
-// SDK spans on their way through merge: match, patch, pass on, and only then let the kernel views go.
+// SDK spans on their way through merge: match, patch, pass on, and only then let the kernel views
+// go.
 #include <utility>
 
 #include "merge/state.h"
@@ -12,7 +13,7 @@ model::PushResult Merge::State::PushBatch(model::OtlpBatch&& batch) {
   const uint64_t spans = batch.spans.size();
   ProcessState* sender = nullptr;
   if (batch.sender != nullptr) {
-    sender = &processes_.Get(batch.sender->key);
+    sender = &processes_.Get(MergeKey(batch.sender->key));
     processes_.OnExport(*sender);
   }
   const bool is_of_interest = sender != nullptr ? sender->had_entries : window_.size() != 0;

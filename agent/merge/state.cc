@@ -22,19 +22,20 @@ uint64_t HoldNs(const Options& options) {
 }  // namespace
 
 base::ConfigBlock Describe(Options& options) {
-  return {"merge",
-          {{"hold_seconds", &options.hold_seconds,
-            "seconds that a request seen by the kernel waits for the SDK's span of it", 0, 600},
-           {"hold_max_bytes", &options.hold_max_bytes,
-            "bytes of waiting requests; over it the oldest is emitted early", 1 << 16, 1ll << 40},
-           {"remembered_keys", &options.remembered_keys,
-            "SDK spans remembered for 2 s so that a late kernel view is no second span", 4, 1 << 24},
-           {"unsampled",
-            &options.unsampled,
-            "requests whose trace context says \"not sampled\"",
-            0,
-            INT64_MAX,
-            {"drop", "keep"}}}};
+  return {
+      "merge",
+      {{"hold_seconds", &options.hold_seconds,
+        "seconds that a request seen by the kernel waits for the SDK's span of it", 0, 600},
+       {"hold_max_bytes", &options.hold_max_bytes,
+        "bytes of waiting requests; over it the oldest is emitted early", 1 << 16, 1ll << 40},
+       {"remembered_keys", &options.remembered_keys,
+        "SDK spans remembered for 2 s so that a late kernel view is no second span", 4, 1 << 24},
+       {"unsampled",
+        &options.unsampled,
+        "requests whose trace context says \"not sampled\"",
+        0,
+        INT64_MAX,
+        {"drop", "keep"}}}};
 }
 
 Merge::State::State(Options options, Deps deps)
@@ -83,7 +84,7 @@ void Merge::State::OnOpened(model::Span&& span, uint64_t now_ns) {
 Entry& Merge::State::Enter(model::Span&& span, uint64_t now_ns) {
   // Without a process nothing can be joined, so that each such exchange is a process of its own.
   const model::ProcessKey key =
-      span.process ? span.process->key : model::ProcessKey{0, span.exchange_id};
+      span.process ? MergeKey(span.process->key) : model::ProcessKey{0, span.exchange_id};
   ProcessState& process = processes_.Get(key);
   processes_.OnRequest(process, now_ns);
   Entry& entry = window_.Add(std::move(span), process);

@@ -313,11 +313,24 @@ TEST_F(MergeExact, NextOwnerOfAPidIsAnotherProcess) {
   Story::Carry(&request, 1, 1);
   story.Saw(request, 150);
   auto next = std::make_shared<model::Process>(*stock);
-  next->key.start_ns += 1;
+  next->key.start_ns += 20 * kMs;
   story.Export(next, {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 101, 149}});
   story.At(20'000);
   ASSERT_EQ(story.Spans().size(), 2u);
   EXPECT_EQ(story.Spans()[0].origin(), "");
+}
+
+TEST_F(MergeExact, SenderKnownFromProcIsTheProcessKnownFromTheKernel) {
+  stock = Story::Process(20, "stock");
+  auto exact = std::make_shared<model::Process>(*stock);
+  exact->key.start_ns = 123'456'789'012;
+  auto rounded = std::make_shared<model::Process>(*stock);
+  rounded->key.start_ns = 123'450'000'000;
+  model::Span request = story.Exchange(Role::kServer, exact, 100);
+  Story::Carry(&request, 1, 1);
+  story.Saw(request, 150);
+  story.Export(rounded, {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 101, 149}});
+  EXPECT_EQ(story.Spans()[0].origin(), "merged");
 }
 
 }  // namespace

@@ -384,7 +384,9 @@ TEST_F(MergeParents, SdkRootIsNoChildOfACallInAnotherTrace) {
 
 TEST_F(MergeParents, ResourceOfKernelSpansNamesProcessNodeAndWeft) {
   auto process = std::make_shared<model::Process>(*shop);
-  process->resource = {{"deployment.environment", "test"}, {"host.name", "from-process"}};
+  process->resource = {{"deployment.environment", "test"},
+                       {"host.name", "from-process"},
+                       {"telemetry.sdk.name", "spoofed"}};
   story.Saw(story.Exchange(Role::kServer, process, 0), 10);
   story.At(20'000);
   std::vector<otlp::ResourceSpansView> resources;
