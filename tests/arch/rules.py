@@ -100,6 +100,20 @@ def rule_alone(root, build):
         return [line for lines in pool.map(compile_one, headers) for line in lines]
 
 
+def rule_readme(root, _):
+    """Every room and plug-in tells on one screen what it is."""
+    bad = []
+    for room in sorted(p.parent for p in pathlib.Path(root, "agent").rglob("CMakeLists.txt")):
+        readme = room / "README.md"
+        if room == pathlib.Path(root, "agent"):
+            continue
+        if not readme.exists():
+            bad.append(f"{room.relative_to(root)}: no README.md")
+        elif len(readme.read_text().splitlines()) > 60:
+            bad.append(f"{readme.relative_to(root)}: more than one screen")
+    return bad
+
+
 def rule_format(root, _):
     files = [str(p) for p in sources(root, "agent", "bpf", "tests", "bench")]
     done = subprocess.run(["clang-format", "--dry-run", "-Werror", *files], capture_output=True, text=True)
