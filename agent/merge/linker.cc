@@ -23,10 +23,9 @@ bool SameContext(const Entry& a, const Entry& b) {
          a.span.context->span_id == b.span.context->span_id;
 }
 
-// Both known: the cause is not later than its effect.
-void Order(uint64_t& cause, uint64_t& effect, bool move_cause) {
-  if (cause == 0 || effect == 0 || cause <= effect) return;
-  (move_cause ? cause : effect) = move_cause ? effect : cause;
+// An earlier thing that is stamped later than what follows from it is moved there.
+void MoveBefore(uint64_t& cause, uint64_t effect) {
+  if (cause != 0 && effect != 0 && cause > effect) cause = effect;
 }
 
 }  // namespace
@@ -97,10 +96,12 @@ void Linker::Clamp(Entry& entry) {
   if (entry.pair == nullptr) return;
   model::Span& client = entry.is_client() ? entry.span : entry.pair->span;
   model::Span& server = entry.is_client() ? entry.pair->span : entry.span;
-  Order(client.request_first_ns, server.request_first_ns, true);
-  Order(client.request_last_ns, server.request_last_ns, true);
-  Order(server.response_first_ns, client.response_first_ns, true);
-  Order(server.response_last_ns, client.response_last_ns, true);
+  MoveBefore(client.request_first_ns, server.request_first_ns);
+  MoveBefore(client.request_last_ns, server.request_last_ns);
+  // The answer was not received before the request: then one of the two was seen in part only.
+  if (client.response_first_ns < server.request_first_ns) return;
+  MoveBefore(server.response_first_ns, client.response_first_ns);
+  MoveBefore(server.response_last_ns, client.response_last_ns);
 }
 
 // Whether the id S of a client's context names another span already.

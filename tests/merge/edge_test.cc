@@ -160,6 +160,28 @@ TEST_F(MergeEdge, BusyNextStageUndoesAnAdoption) {
   for (const Seen& s : spans) EXPECT_NE(s.span.trace_id, Trace_(3));
 }
 
+TEST_F(MergeEdge, RetryWithOtherIdsAfterBusyIsAdoptedAsIfNothingHadBeen) {
+  Story story;
+  model::Span call = story.Exchange(Role::kClient, Story::Process(30, "curl"), 100);
+  model::Span request = story.Exchange(Role::kServer, shop, 101);
+  Story::Connect(call, &request);
+  for (const auto& s : {call, request}) story.Open(s);
+  story.Finish(request, 140), story.Finish(call, 141);
+  const Attributes http = {{"http.method", "GET"}, {"http.target", "/a"}};
+  story.out.is_busy = true;
+  for (uint8_t trace : {3, 4}) {
+    const auto result =
+        story.Export(shop, {{Trace_(trace), Span_(3), {}, SpanKind::kServer, 102, 139, http}});
+    EXPECT_EQ(result == model::PushResult::kBusy, trace == 3);
+    story.out.is_busy = false;
+  }
+  story.At(20'000);
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 2u);
+  EXPECT_EQ(spans[0].span.parent_id, spans[1].span.span_id);
+  EXPECT_EQ(spans[1].span.trace_id, Trace_(4));
+}
+
 TEST(MergeSpanFacts, PathsAreEqualWithAndWithoutPercentEncoding) {
   EXPECT_TRUE(SamePath("/a%20b", "/a b"));
   EXPECT_TRUE(SamePath("/a%2fb", "/a%2Fb"));

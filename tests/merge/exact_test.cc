@@ -333,5 +333,45 @@ TEST_F(MergeExact, SenderKnownFromProcIsTheProcessKnownFromTheKernel) {
   EXPECT_EQ(story.Spans()[0].origin(), "merged");
 }
 
+TEST_F(MergeExact, KnownSenderIsNotConfusedByOtherProcessesWithTheSameContext) {
+  for (const auto& process : {shop, stock}) {
+    model::Span request = story.Exchange(Role::kServer, process, process == shop ? 100 : 200);
+    Story::Carry(&request, 1, 1);
+    story.Saw(request, 250);
+  }
+  story.Export(shop, {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 201, 249}});
+  ASSERT_EQ(story.Spans().size(), 1u);
+  EXPECT_EQ(story.Spans()[0].Text(kRequestFirstKey), std::to_string(story.Unix(100)));
+  EXPECT_EQ(story.Count("weft_merge_ambiguous_total"), 0);
+}
+
+TEST_F(MergeExact, RetryWhileTheMergedCallIsStillOpenDoesNotTakeItsId) {
+  model::Span call = story.Exchange(Role::kClient, shop, 100);
+  Story::Carry(&call, 1, 1);
+  story.Open(call);
+  story.Export(shop, {{Trace_(1), Span_(1), {}, SpanKind::kClient, 99, 120}});
+  model::Span retry = story.Exchange(Role::kClient, shop, 130);
+  Story::Carry(&retry, 1, 1);
+  story.Saw(retry, 140);
+  story.At(20'000);
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 2u);
+  EXPECT_NE(spans[1].span.span_id, Span_(1));
+  EXPECT_EQ(spans[1].span.parent_id, Span_(1));
+}
+
+TEST_F(MergeExact, OneSpanAbsorbsOneLateView) {
+  model::Span before = story.Exchange(Role::kServer, stock, 0);
+  story.Open(before);
+  story.At(300);
+  story.Export(stock, {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 101, 299}});
+  for (uint64_t at : {100, 200}) {
+    model::Span request = story.Exchange(Role::kServer, stock, at);
+    Story::Carry(&request, 1, 1);
+    story.Saw(request, at + 50);
+  }
+  EXPECT_EQ(story.Count("weft_merge_late_total"), 1);
+}
+
 }  // namespace
 }  // namespace weft::merge
