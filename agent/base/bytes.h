@@ -48,6 +48,18 @@ class ByteBuffer {
   bool empty() const { return size_ == 0; }
   ByteView view() const { return {data_, size_}; }
   void clear() { size_ = 0; }
+  // Gives back the capacity behind the bytes; keeps it when the allocator cannot.
+  void ShrinkToFit() {
+    if (size_ == capacity_) return;
+    if (size_ == 0) {
+      std::free(std::exchange(data_, nullptr));
+    } else if (void* shrunk = std::realloc(data_, size_)) {
+      data_ = static_cast<uint8_t*>(shrunk);
+    } else {
+      return;
+    }
+    capacity_ = size_;
+  }
 
   void Reserve(size_t capacity) {
     if (capacity <= capacity_) return;

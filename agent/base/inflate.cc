@@ -15,6 +15,8 @@ constexpr uint64_t kMaxLimit = uint64_t{1} << 40;
 constexpr uint64_t kTrustedRatio = 16;  // a gzip trailer that claims more than this is not believed
 constexpr int kZstdWindowLog = 23;  // 8 MiB: what RFC 8878 asks every decoder to offer, and no more
 
+constexpr uint64_t kToleratedSlack = 4 << 10;
+
 // The output while it grows. One byte of room above the limit tells "exactly the limit" from
 // "more".
 class Output {
@@ -44,6 +46,16 @@ class Output {
   size_t room() const { return out_->capacity() - out_->size(); }
   void Commit(size_t n) { out_->Commit(n); }
   bool OverLimit() const { return out_->size() > limit_; }
+  // Steps are generous, and the output may be kept for long: gives back room that was not needed.
+  void GiveBackRoom() {
+    if (room() <= kToleratedSlack || room() <= out_->capacity() / 4) return;
+    uint64_t before = out_->capacity();
+    out_->ShrinkToFit();
+    uint64_t less = before - out_->capacity();
+    if (credit_ == nullptr) return;
+    credit_->Return(less);
+    *charged_ -= less;
+  }
 
  private:
   const uint64_t limit_;
@@ -249,7 +261,11 @@ InflateStatus Inflate(Compression compression, ByteView in, uint64_t limit_bytes
       status = InflateZstd(in, &output);
       break;
   }
-  if (status != InflateStatus::kDone) *out = ByteBuffer();
+  if (status == InflateStatus::kDone) {
+    output.GiveBackRoom();
+  } else {
+    *out = ByteBuffer();
+  }
   return status;
 }
 

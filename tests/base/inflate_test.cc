@@ -94,6 +94,24 @@ TEST(Inflate, CreditIsTakenBeforeMemory) {
   }
 }
 
+TEST(Inflate, RoomThatWasNotNeededIsGivenBack) {
+  for (size_t size : {0, 1, 5000, 70'000, 3 << 20}) {
+    for (Compression compression : kAll) {
+      ByteCredit credit(1 << 30);
+      ByteBuffer out, in = Compress(compression, Sample(size));
+      // A second member is beyond the short cut, which guesses right.
+      if (compression == Compression::kGzip) in.Append(Compress(compression, "").view());
+      uint64_t charged = 0;
+      ASSERT_EQ(Inflate(compression, in.view(), kLimit, &credit, &out, &charged),
+                InflateStatus::kDone);
+      EXPECT_EQ(AsText(out.view()), Sample(size));
+      EXPECT_EQ(charged, out.capacity());
+      EXPECT_EQ(charged, credit.used());
+      EXPECT_LE(charged, std::max<uint64_t>(size + 4096, size * 4 / 3 + 1)) << size;
+    }
+  }
+}
+
 // F31: truncated.
 TEST(Inflate, EveryTruncationIsBad) {
   std::string text = Sample(3000);

@@ -96,6 +96,26 @@ TEST(BodyIntake, AnnouncementAloneReservesLittle) {
   EXPECT_LE(body.TakeBytes().capacity(), 16u << 10);
 }
 
+// What a connection has delivered before does not let each of its streams reserve that much again.
+TEST(BodyIntake, TrustEndsAtOneMebibyteAndIsPaidFor) {
+  base::ByteCredit credit(3 << 20);
+  BodyIntake first(credit, 64 << 20), second(credit, 64 << 20), third(credit, 64 << 20);
+  for (BodyIntake* body : {&first, &second, &third}) {
+    EXPECT_EQ(body->Announce(60 << 20, 60 << 20), Refusal::kNone);
+  }
+  EXPECT_EQ(credit.used(), 3u << 20);
+  BodyIntake fourth(credit, 64 << 20);
+  EXPECT_EQ(fourth.Announce(60 << 20, 60 << 20), Refusal::kNoCredit);
+  EXPECT_EQ(fourth.TakeBytes().capacity(), 0u);
+  std::string part(1000, 'x');
+  EXPECT_EQ(first.Append(base::AsBytes(part)), Refusal::kNone) << "paid twice";
+  EXPECT_EQ(credit.used(), 3u << 20);
+  EXPECT_LE(first.TakeBytes().capacity(), 1u << 20);
+  second.Drop();
+  third.Drop();
+  EXPECT_EQ(credit.used(), 0u);
+}
+
 TEST(SplitHostPort, ReadsTheUsualForms) {
   using Pair = std::pair<std::string, uint16_t>;
   EXPECT_EQ(*SplitHostPort("127.0.0.1:4317"), Pair("127.0.0.1", 4317));

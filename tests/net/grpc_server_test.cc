@@ -60,6 +60,36 @@ class RawHttp2 {
     }
     return out;
   }
+  // Like ReadResponse, opening both windows again for each DATA frame; the bytes of DATA.
+  size_t ReadResponseWithUpdates(uint32_t stream) {
+    size_t all = 0;
+    do {
+      std::string data;
+      int type = Read(-1, &data);
+      if (type < 0) break;
+      if (type != 0 || data.empty()) continue;
+      all += data.size();
+      client.Send(WindowUpdate(0, data.size()) + WindowUpdate(stream, data.size()));
+    } while (!ended_);
+    return all;
+  }
+  // Opens both windows by a byte and waits for that byte; how often before the server had enough.
+  int ReadByCrumbs(uint32_t stream, int most) {
+    std::string text;
+    while (std::count(text.begin(), text.end(), 'x') < 65535) {  // the first window
+      if (Read(-1, &text) < 0) return -1;
+    }
+    for (int i = 0; i < most; ++i) {
+      client.Send(WindowUpdate(0, 1) + WindowUpdate(stream, 1));
+      if (Read(0) < 0) return i;
+    }
+    return most;
+  }
+  static std::string WindowUpdate(uint32_t stream, size_t by) {
+    std::string payload;
+    for (int shift : {24, 16, 8, 0}) payload.push_back(static_cast<char>(by >> shift));
+    return Frame(8, 0, stream, payload);
+  }
   RawClient client;
 
  private:
@@ -303,6 +333,37 @@ TEST(GrpcServer, FloodsCloseTheConnection) {
   GrpcClient honest(server.endpoint());
   std::string reply;
   EXPECT_TRUE(honest.Call("x", &reply).ok());
+}
+
+std::string GetHead() {
+  return Frame(1, 5, 1,
+               Literal(":method", "GET") + Literal(":scheme", "http") + Literal(":path", "/") +
+                   Literal(":authority", "x"));
+}
+
+Service AnswerOf(size_t size) {
+  return [size](Request&&, Responder responder) {
+    Response response;
+    response.body.assign(size, 'x');
+    responder.Send(std::move(response));
+  };
+}
+
+TEST(GrpcServer, WindowUpdatesForALargeResponseAreNoFlood) {
+  constexpr size_t kSize = 48 << 20;
+  Server server({}, 1 << 20, AnswerOf(kSize));
+  RawHttp2 http2(server.port());
+  http2.client.Send(GetHead());
+  EXPECT_EQ(http2.ReadResponseWithUpdates(1), kSize);
+}
+
+TEST(GrpcServer, WindowsOpenedByAByteAtATimeAreAFlood) {
+  Server server({}, 1 << 20, AnswerOf(1 << 20));
+  RawHttp2 http2(server.port());
+  http2.client.Send(GetHead());
+  int crumbs = http2.ReadByCrumbs(1, 3000);
+  EXPECT_GT(crumbs, 100);
+  EXPECT_LT(crumbs, 3000);
 }
 
 // Case F33.

@@ -64,14 +64,16 @@ Response RefusalResponse(Refusal refusal, bool is_grpc) {
 
 Refusal BodyIntake::Announce(uint64_t claimed_bytes, uint64_t trusted_bytes) {
   if (claimed_bytes > limit_ - std::min<uint64_t>(limit_, body_.size())) return Refusal::kTooLarge;
-  uint64_t reserve = std::min(claimed_bytes, std::max(trusted_bytes, kUntrustedReserveBytes));
+  uint64_t reserve =
+      std::min(claimed_bytes, std::clamp(trusted_bytes, kUntrustedReserveBytes, kMaxTrustedBytes));
+  if (!Pay(body_.size() + reserve)) return Refusal::kNoCredit;
   body_.Reserve(body_.size() + reserve);
   return Refusal::kNone;
 }
 
 Refusal BodyIntake::Append(base::ByteView bytes) {
   if (bytes.size() > limit_ - body_.size()) return Refusal::kTooLarge;
-  if (!charge_.Take(bytes.size())) return Refusal::kNoCredit;
+  if (!Pay(body_.size() + bytes.size())) return Refusal::kNoCredit;
   body_.Append(bytes);
   return Refusal::kNone;
 }

@@ -36,14 +36,17 @@ class BodyIntake {
   BodyIntake(base::ByteCredit& credit, uint64_t limit_bytes)
       : charge_(&credit), limit_(limit_bytes) {}
 
-  // `claimed_bytes` more are announced; reserves up to `trusted_bytes` of them at once. An
-  // announcement alone makes nobody allocate much: a peer is trusted with as much as it has
-  // delivered before.
+  // `claimed_bytes` more are announced; reserves up to `trusted_bytes` of them at once, paid for
+  // like delivered ones. An announcement alone makes nobody allocate much: a peer is trusted with
+  // as much as it has delivered before, and never with more than kMaxTrustedBytes, because each of
+  // its streams may announce that.
   Refusal Announce(uint64_t claimed_bytes, uint64_t trusted_bytes);
   Refusal Append(base::ByteView bytes);
   // Inflates if `encoding` (of Content-Encoding or grpc-encoding) says so.
   Refusal Decode(std::string_view encoding);
   void Drop();
+
+  static constexpr uint64_t kMaxTrustedBytes = 1 << 20;
 
   uint64_t size() const { return body_.size(); }
   void MoveInto(Request* request);
@@ -51,6 +54,11 @@ class BodyIntake {
   base::ByteBuffer TakeBytes();
 
  private:
+  // Takes what is missing to hold `bytes`.
+  bool Pay(uint64_t bytes) {
+    return bytes <= charge_.bytes() || charge_.Take(bytes - charge_.bytes());
+  }
+
   base::ByteBuffer body_;
   CreditCharge charge_;
   uint64_t limit_;

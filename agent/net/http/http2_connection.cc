@@ -19,6 +19,10 @@ constexpr size_t kMaxHeaders = 128;
 constexpr int kFreeFrames = 1000;
 constexpr int kFreeFramesPerRequest = 8;
 constexpr int kFreeFramesPerSweep = 50;
+// A client answers our DATA with WINDOW_UPDATEs, for the stream and for the connection. Not for
+// crumbs: a client that opens its window by a byte at a time is what the bucket is for.
+constexpr int kFreeFramesPerData = 2;
+constexpr size_t kCrumbBytes = 1 << 10;
 constexpr uint64_t kResetBurst = 500, kResetsPerSecond = 50;
 
 // One stream: a request coming in, then its response going out.
@@ -364,13 +368,16 @@ void Http2Session::SubmitTrailers(Exchange& exchange) {
   nghttp2_submit_trailer(session_.get(), exchange.id, block.data(), block.size());
 }
 
-// A response that ended before its request: tell the client to stop sending, without calling it an
-// error.
 void Http2Session::OnFrameSent(const nghttp2_frame& frame) {
+  if (frame.hd.type == NGHTTP2_DATA && frame.hd.length >= kCrumbBytes) {
+    free_frames_ = std::min(kFreeFrames, free_frames_ + kFreeFramesPerData);
+  }
   bool can_end = frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA;
   if (!can_end || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   Exchange* exchange = Find(frame.hd.stream_id);
   if (exchange == nullptr || exchange->request_done) return;
+  // A response that ended before its request: tell the client to stop sending, without calling it
+  // an error.
   nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, exchange->id, NGHTTP2_NO_ERROR);
 }
 

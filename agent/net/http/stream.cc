@@ -10,6 +10,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "net/address.h"
 #include "net/event_loop.h"
@@ -135,7 +137,7 @@ void Stream::Append(base::ByteView bytes) {
   if (extend) {
     pieces_.back().size += bytes.size();
   } else {
-    pieces_.push_back({nullptr, copies_.size(), bytes.size()});
+    pieces_.push_back({nullptr, copies_start_ + copies_.size(), bytes.size(), nullptr});
   }
   copies_.Append(bytes);
   unsent_ += bytes.size();
@@ -144,12 +146,14 @@ void Stream::Append(base::ByteView bytes) {
 void Stream::AppendBorrowed(std::span<const base::ByteView> pieces,
                             const std::shared_ptr<const void>& owner) {
   if (closed_ || closing_) return;
+  bool any = false;
   for (base::ByteView piece : pieces) {
     if (piece.empty()) continue;
-    pieces_.push_back({piece.data(), 0, piece.size()});
+    pieces_.push_back({piece.data(), 0, piece.size(), nullptr});
     unsent_ += piece.size();
+    any = true;
   }
-  if (owners_.empty() || owners_.back() != owner) owners_.push_back(owner);
+  if (any) pieces_.back().owner = owner;  // pieces leave in order: one reference is enough
 }
 
 // False when the kernel takes no more for now, or the stream is closed.
@@ -158,7 +162,8 @@ bool Stream::SendSome() {
   size_t count = 0;
   for (size_t i = first_piece_; i < pieces_.size() && count < kMaxPieces; ++i, ++count) {
     const Piece& piece = pieces_[i];
-    const uint8_t* data = piece.data != nullptr ? piece.data : copies_.data() + piece.offset;
+    const uint8_t* data =
+        piece.data != nullptr ? piece.data : copies_.data() + (piece.offset - copies_start_);
     parts[count] = {const_cast<uint8_t*>(data), piece.size};
   }
   msghdr message{};
@@ -174,21 +179,43 @@ bool Stream::SendSome() {
     }
     return false;
   }
-  auto left = static_cast<size_t>(sent);
-  unsent_ -= left;
-  while (left > 0) {
+  DropSent(static_cast<size_t>(sent));
+  Compact();
+  return true;
+}
+
+void Stream::DropSent(size_t bytes) {
+  unsent_ -= bytes;
+  while (bytes > 0) {
     Piece& piece = pieces_[first_piece_];
-    size_t taken = std::min(left, piece.size);
+    size_t taken = std::min(bytes, piece.size);
     if (piece.data != nullptr) {
       piece.data += taken;
     } else {
       piece.offset += taken;
+      copies_sent_ += taken;
     }
     piece.size -= taken;
-    left -= taken;
-    if (piece.size == 0) ++first_piece_;
+    bytes -= taken;
+    if (piece.size > 0) continue;
+    piece.owner.reset();
+    ++first_piece_;
   }
-  return true;
+}
+
+// A slow reader may never let us run empty, so what has left must go before that. Only when it is
+// more than what stays: then each byte and piece is moved about once.
+void Stream::Compact() {
+  if (first_piece_ > pieces_.size() / 2) {
+    pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<ptrdiff_t>(first_piece_));
+    first_piece_ = 0;
+  }
+  if (copies_sent_ > copies_.size() / 2) {
+    size_t stays = copies_.size() - copies_sent_;
+    std::memmove(copies_.data(), copies_.data() + copies_sent_, stays);
+    copies_.Truncate(stays);
+    copies_start_ += std::exchange(copies_sent_, 0);
+  }
 }
 
 void Stream::Flush() {
@@ -199,7 +226,7 @@ void Stream::Flush() {
   pieces_.clear();
   first_piece_ = 0;
   copies_.clear();
-  owners_.clear();
+  copies_start_ = copies_sent_ = 0;
   if (copies_.capacity() > 2 * kHighWater) copies_ = base::ByteBuffer();
   if (closing_ && !lingering_) StartLinger();
 }
@@ -217,7 +244,6 @@ void Stream::Close() {
   descriptor_->io.close(ignored);
   loop_.Post([self = shared_from_this()] {
     self->pieces_.clear();
-    self->owners_.clear();
     if (StreamHandler* handler = std::exchange(self->handler_, nullptr)) handler->OnClosed();
   });
 }

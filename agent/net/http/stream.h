@@ -48,11 +48,13 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // Copies.
   void Append(base::ByteView bytes);
   void Append(std::string_view text) { Append(base::AsBytes(text)); }
-  // Keeps views; `owner` is kept until they have left.
+  // Keeps views; `owner` is kept until the last of them has left.
   void AppendBorrowed(std::span<const base::ByteView> pieces,
                       const std::shared_ptr<const void>& owner);
   void Flush();
   size_t unsent() const { return unsent_; }
+  // Memory that output takes now, without what is borrowed.
+  size_t output_memory() const { return copies_.capacity() + pieces_.capacity() * sizeof(Piece); }
 
   void SetReading(bool reading);
   bool closed() const { return closed_; }
@@ -66,8 +68,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
  private:
   struct Descriptor;
   struct Piece {
-    const uint8_t* data;  // null: in copies_ at `offset`
+    const uint8_t* data;  // null: copied, at `offset` of all bytes copied so far
     size_t offset, size;
+    std::shared_ptr<const void> owner;  // goes when this piece has been sent
   };
 
   Stream(EventLoop& loop, int fd, StreamHandler* handler);
@@ -76,15 +79,18 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void OnReadable();
   void OnWritable();
   bool SendSome();
+  void DropSent(size_t bytes);
+  void Compact();
   void StartLinger();
 
   EventLoop& loop_;
   std::unique_ptr<Descriptor> descriptor_;
   StreamHandler* handler_;
   base::ByteBuffer copies_;
+  size_t copies_start_ = 0;  // the Piece::offset of its first byte
+  size_t copies_sent_ = 0;   // its first bytes that have left
   std::vector<Piece> pieces_;
-  std::vector<std::shared_ptr<const void>> owners_;
-  size_t first_piece_ = 0;
+  size_t first_piece_ = 0;  // the ones before have left
   size_t unsent_ = 0;
   uint64_t discarded_ = 0;
   int fd_;
