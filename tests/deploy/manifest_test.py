@@ -55,7 +55,7 @@ def block(text, key):
 
 
 def items(text):
-    """The entries of a list of flat maps; deeper lines are kept as keys of the entry as well."""
+    """The entries of a list of flat maps; deeper lines count as keys of the entry, its own come first."""
     result = []
     for line in text.splitlines():
         if line.startswith("- "):
@@ -63,7 +63,7 @@ def items(text):
             line = line[2:]
         match = re.match(r"\s*([\w.-]+):\s*(.*?)\s*$", line)
         if match and result:
-            result[-1][match.group(1)] = match.group(2).strip("\"'")
+            result[-1].setdefault(match.group(1), match.group(2).strip("\"'"))
     return result
 
 
