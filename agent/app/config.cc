@@ -156,14 +156,16 @@ class Binder {
       for (auto& field : block.fields) fields_[Full(block, field)] = &field;
   }
 
-  void Walk(const YAML::Node& node, const std::string& path) {
-    if (auto it = fields_.find(path); it != fields_.end()) return Assign(node, path, *it->second);
+  // `key` is where the mistake is reported: the line of the key, not of what follows it.
+  void Walk(const YAML::Node& key, const YAML::Node& node, const std::string& path) {
+    if (auto it = fields_.find(path); it != fields_.end())
+      return Assign(key, node, path, *it->second);
     if (node.IsNull() && IsBlock(path)) return;
-    if (!path.empty() && !IsBlock(path)) return Unknown(node, path);
-    if (!node.IsMap()) return Mistake(node, path, "a map of settings is expected here");
+    if (!path.empty() && !IsBlock(path)) return Unknown(key, path);
+    if (!node.IsMap()) return Mistake(key, path, "a map of settings is expected here");
     for (const auto& entry : node) {
-      std::string key = entry.first.as<std::string>();
-      Walk(entry.second, path.empty() ? key : path + "." + key);
+      std::string name = entry.first.as<std::string>();
+      Walk(entry.first, entry.second, path.empty() ? name : path + "." + name);
     }
   }
 
@@ -196,7 +198,8 @@ class Binder {
     Mistake(node, path, "unknown key; did you mean " + best + "?");
   }
 
-  void Assign(const YAML::Node& node, const std::string& path, const ConfigField& field) {
+  void Assign(const YAML::Node& key, const YAML::Node& node, const std::string& path,
+              const ConfigField& field) {
     if (auto* list = std::get_if<std::vector<std::string>*>(&field.value);
         list && node.IsSequence()) {
       std::vector<std::string> values;
@@ -208,12 +211,12 @@ class Binder {
       **list = std::move(values);
       return;
     }
-    if (!node.IsScalar()) return Mistake(node, path, "one plain value is expected here");
+    if (!node.IsScalar()) return Mistake(key, path, "one plain value is expected here");
     std::string text = node.Scalar();
     auto wrong = Expand(&text);
     if (!wrong)
       wrong = std::visit([&](auto* out) { return AssignScalar{field, text}(out); }, field.value);
-    if (wrong) Mistake(node, path, *wrong);
+    if (wrong) Mistake(key, path, *wrong);
   }
 
   Config& config_;
@@ -237,7 +240,7 @@ void Config::LoadFile(const std::string& path) {
 void Config::LoadText(std::string_view yaml, const std::string& name) {
   try {
     YAML::Node root = YAML::Load(std::string(yaml));
-    if (root.IsDefined() && !root.IsNull()) Binder(*this, name).Walk(root, "");
+    if (root.IsDefined() && !root.IsNull()) Binder(*this, name).Walk(root, root, "");
   } catch (const YAML::Exception& e) {
     mistakes_.push_back({name + ":" + std::to_string(e.mark.line + 1), e.msg});
   }
@@ -253,7 +256,7 @@ void Config::Set(std::string_view assignment) {
     std::string value(assignment.substr(equals + 1));
     // An empty value means the empty text, not YAML's null.
     YAML::Node node = value.empty() ? YAML::Node(std::string()) : YAML::Load(value);
-    Binder(*this, "--set").Walk(node, std::string(assignment.substr(0, equals)));
+    Binder(*this, "--set").Walk(node, node, std::string(assignment.substr(0, equals)));
   } catch (const YAML::Exception& e) {
     mistakes_.push_back({"--set", std::string(assignment) + ": " + e.msg});
   }

@@ -40,7 +40,7 @@ base::Status KernelError(std::string_view what, int error) {
   std::string text(what);
   text += ": ";
   text += std::strerror(error);
-  if (error == EPERM) text += " (root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, is needed)";
+  if (error == EPERM) text += " (root, or CAP_BPF and CAP_PERFMON, is needed)";
   return base::Error(text);
 }
 
