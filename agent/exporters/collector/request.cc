@@ -28,10 +28,21 @@ model::OtlpBatch Range(const model::OtlpBatch& batch, uint64_t first, uint64_t l
   return out;
 }
 
+// What every part of a cut batch repeats: resources, scopes and their tags.
+uint64_t EnvelopeBytes(const model::OtlpBatch& batch, uint64_t payload_bytes) {
+  uint64_t bodies = 0;
+  for (const model::SpanRef& span : batch.spans)
+    if (!span.dropped) bodies += span.body.size;
+  return payload_bytes - std::min(payload_bytes, bodies);
+}
+
+// Halves until the parts fit. Where the envelope is most of a part, cutting would multiply bytes
+// instead: such a batch goes as it is, and the peer says whether it is too large.
 void AddItems(const model::OtlpBatch& batch, uint64_t spans, uint64_t max_bytes,
               std::vector<Item>* out) {
   base::Gathered payload = otlp::Gather(batch);
-  if (payload.size > max_bytes && spans > 1) {
+  if (payload.size > max_bytes && spans > 1 &&
+      EnvelopeBytes(batch, payload.size) <= max_bytes / 2) {
     AddItems(Range(batch, 0, spans / 2), spans / 2, max_bytes, out);
     AddItems(Range(batch, spans / 2, spans), spans - spans / 2, max_bytes, out);
     return;

@@ -1,5 +1,6 @@
 #include "sources/jaeger_udp/jaeger_udp.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -12,6 +13,9 @@
 
 namespace weft::sources::jaeger_udp {
 namespace {
+
+// For reading what the kernel still holds when the receiver stops.
+constexpr std::chrono::milliseconds kMaxStop{300};
 
 namespace jaeger = protocols::jaeger;
 namespace otlp = protocols::otlp;
@@ -99,6 +103,8 @@ class Receiver::Impl {
 
   void Stop(std::chrono::steady_clock::time_point deadline) {
     deps_.loop.Cancel(std::exchange(timer_, 0));
+    // Clients go on sending: what is read here must not use up the time of the stages behind.
+    deadline = std::min(deadline, std::chrono::steady_clock::now() + kMaxStop);
     for (Input* input : {&compact_, &binary_}) {
       if (!input->port.is_open()) continue;
       deps_.loop.Unwatch(input->port.fd());
