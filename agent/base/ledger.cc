@@ -6,6 +6,8 @@
 namespace weft::base {
 namespace {
 
+constexpr int kMostReads = 16;
+
 // Stages, units and reasons are literals of weft itself: escaping is for robustness, not for
 // beauty.
 void AppendQuoted(std::string_view text, std::string* out) {
@@ -17,17 +19,17 @@ void AppendQuoted(std::string_view text, std::string* out) {
   out->push_back('"');
 }
 
-void AppendRowJson(const LedgerRow& row, std::string* out) {
+void AppendRowJson(const LedgerRow& row, const LedgerRow::Counts& counts, std::string* out) {
   out->append("{\"stage\":");
   AppendQuoted(row.stage(), out);
   out->append(",\"unit\":");
   AppendQuoted(row.unit(), out);
-  out->append(",\"in\":").append(std::to_string(row.in()));
-  out->append(",\"out\":").append(std::to_string(row.out()));
-  out->append(",\"held\":").append(std::to_string(row.held()));
+  out->append(",\"in\":").append(std::to_string(counts.in));
+  out->append(",\"out\":").append(std::to_string(counts.out));
+  out->append(",\"held\":").append(std::to_string(counts.held));
   out->append(",\"lost\":[");
   bool first = true;
-  for (const LedgerRow::LostCount& lost : row.lost()) {
+  for (const LedgerRow::LostCount& lost : counts.lost) {
     out->append(first ? "{\"verb\":" : ",{\"verb\":");
     first = false;
     AppendQuoted(LossName(lost.verb), out);
@@ -84,14 +86,23 @@ uint64_t LedgerRow::lost_total() const {
   return sum;
 }
 
-bool LedgerRow::Balanced() const {
-  // The row may be moving: the columns are read one after the other. One reading that balances is
-  // proof enough.
-  for (int reading = 0; reading < 16; ++reading) {
-    if (in() == out() + lost_total() + static_cast<uint64_t>(held())) return true;
+uint64_t LedgerRow::Counts::lost_total() const {
+  uint64_t sum = 0;
+  for (const LostCount& count : lost) sum += count.count;
+  return sum;
+}
+
+LedgerRow::Counts LedgerRow::Settled() const {
+  return ReadUntilBalanced([this] { return Counts{in(), out(), held(), lost()}; });
+}
+
+LedgerRow::Counts ReadUntilBalanced(const std::function<LedgerRow::Counts()>& read) {
+  LedgerRow::Counts counts = read();
+  for (int reads = 1; reads < kMostReads && !counts.Balanced(); ++reads) {
     std::this_thread::yield();
+    counts = read();
   }
-  return false;
+  return counts;
 }
 
 LedgerRow& Ledger::Row(std::string stage, std::string unit) {
@@ -121,14 +132,15 @@ std::string Ledger::Text() const {
                 "lost", "held");
   out.append(line);
   for (const LedgerRow* row : rows()) {
+    const LedgerRow::Counts counts = row->Settled();
     std::snprintf(line, sizeof line, "%-28s %-8s %14llu %14llu %12llu %12lld%s\n",
                   row->stage().c_str(), row->unit().c_str(),
-                  static_cast<unsigned long long>(row->in()),
-                  static_cast<unsigned long long>(row->out()),
-                  static_cast<unsigned long long>(row->lost_total()),
-                  static_cast<long long>(row->held()), row->Balanced() ? "" : "  UNBALANCED");
+                  static_cast<unsigned long long>(counts.in),
+                  static_cast<unsigned long long>(counts.out),
+                  static_cast<unsigned long long>(counts.lost_total()),
+                  static_cast<long long>(counts.held), counts.Balanced() ? "" : "  UNBALANCED");
     out.append(line);
-    for (const LedgerRow::LostCount& lost : row->lost()) {
+    for (const LedgerRow::LostCount& lost : counts.lost) {
       std::snprintf(line, sizeof line, "  %s %s: %llu\n", LossName(lost.verb).data(),
                     lost.reason.c_str(), static_cast<unsigned long long>(lost.count));
       out.append(line);
@@ -138,15 +150,16 @@ std::string Ledger::Text() const {
 }
 
 std::string Ledger::Json() const {
-  std::string out = Balanced() ? "{\"balanced\":true,\"rows\":[" : "{\"balanced\":false,\"rows\":[";
-  bool first = true;
+  std::string list;
+  bool balanced = true;
   for (const LedgerRow* row : rows()) {
-    if (!first) out.push_back(',');
-    first = false;
-    AppendRowJson(*row, &out);
+    if (!list.empty()) list.push_back(',');
+    const LedgerRow::Counts counts = row->Settled();
+    balanced = balanced && counts.Balanced();
+    AppendRowJson(*row, counts, &list);
   }
-  out.append("]}");
-  return out;
+  return std::string("{\"balanced\":") + (balanced ? "true" : "false") + ",\"rows\":[" + list +
+         "]}";
 }
 
 }  // namespace weft::base

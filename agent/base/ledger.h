@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -48,7 +49,18 @@ class LedgerRow {
   };
   std::vector<LostCount> lost() const;
   uint64_t lost_total() const;
-  bool Balanced() const;
+  // What the row says at one moment.
+  struct Counts {
+    uint64_t in = 0, out = 0;
+    int64_t held = 0;
+    std::vector<LostCount> lost;
+    uint64_t lost_total() const;
+    bool Balanced() const { return in == out + lost_total() + static_cast<uint64_t>(held); }
+  };
+  // The row may be moving, and its columns are read one after the other: reads again, a few times
+  // at most, until they balance. One reading that balances is proof enough.
+  Counts Settled() const;
+  bool Balanced() const { return Settled().Balanced(); }
 
  private:
   const std::string stage_;
@@ -58,6 +70,9 @@ class LedgerRow {
   mutable std::mutex mutex_;  // guards the list, not the counts
   std::deque<Lost> lost_;
 };
+
+// How Settled() reads: the first counts of `read` that balance, or else the last.
+LedgerRow::Counts ReadUntilBalanced(const std::function<LedgerRow::Counts()>& read);
 
 // Owns: its rows; they live as long as it. Threads: any.
 class Ledger {

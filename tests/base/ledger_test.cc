@@ -22,6 +22,27 @@ TEST(Ledger, RowBalancesWhenEverythingIsAccountedFor) {
   EXPECT_TRUE(ledger.Balanced());
 }
 
+TEST(Ledger, AMovingRowIsReadAgainUntilItBalances) {
+  uint64_t reads = 0;
+  const LedgerRow::Counts counts = ReadUntilBalanced([&] {
+    ++reads;
+    return LedgerRow::Counts{reads, reads < 4 ? reads - 1 : reads, 0, {}};
+  });
+  EXPECT_TRUE(counts.Balanced());
+  EXPECT_EQ(reads, 4u);
+}
+
+TEST(Ledger, ARowThatNeverBalancesIsGivenUpSoon) {
+  uint64_t reads = 0;
+  const LedgerRow::Counts counts = ReadUntilBalanced([&] {
+    ++reads;
+    return LedgerRow::Counts{10, 4, 3, {{Loss::kShed, "full", 2}}};
+  });
+  EXPECT_FALSE(counts.Balanced());
+  EXPECT_GT(reads, 1u);
+  EXPECT_LT(reads, 100u);
+}
+
 TEST(Ledger, LossesAddUpByVerbAndReason) {
   LedgerRow row("net", "bytes");
   row.Lose(Loss::kShed, "full", 1);

@@ -15,43 +15,123 @@ namespace otlp = protocols::otlp;
 // within its budget too.
 constexpr uint64_t kItemOverhead = 512;
 
-// Drops the live spans outside [first, last), counted over live spans.
-model::OtlpBatch Range(const model::OtlpBatch& batch, uint64_t first, uint64_t last) {
-  model::OtlpBatch out = batch;
-  uint64_t position = 0;
-  for (model::SpanRef& span : out.spans) {
-    if (span.dropped) continue;
-    if (position < first || position >= last) span.dropped = true;
-    ++position;
+// Calls `visit(resource, scope, span)` with the indices of every live span, in order.
+template <typename Visit>
+void ForEachLive(const model::OtlpBatch& batch, Visit visit) {
+  for (uint32_t r = 0; r < batch.resources.size(); ++r) {
+    const model::ResourceGroup& resource = batch.resources[r];
+    for (uint32_t s = resource.first_scope; s < resource.first_scope + resource.scope_count; ++s) {
+      const model::ScopeGroup& scope = batch.scopes[s];
+      for (uint32_t i = scope.first_span; i < scope.first_span + scope.span_count; ++i)
+        if (!batch.spans[i].dropped) visit(r, s, i);
+    }
   }
+}
+
+// `slice` of `from`, for `to`: the bytes are shared, those in `extra` are copied.
+model::Slice CopySlice(const model::OtlpBatch& from, model::Slice slice, model::OtlpBatch* to) {
+  if (slice.size == 0) return {};
+  if ((slice.offset & model::kExtra) == 0) return slice;
+  const auto offset = static_cast<uint32_t>(to->extra.size());
+  to->extra.append(from.extra, slice.offset & ~model::kExtra, slice.size);
+  return {offset | model::kExtra, slice.size};
+}
+
+// The live spans [first, last) with their envelopes, without the receipt. Nothing else is copied,
+// so that cutting a batch again and again costs no more than its size each time.
+model::OtlpBatch Range(const model::OtlpBatch& batch, uint64_t first, uint64_t last) {
+  model::OtlpBatch out;
+  out.bytes = batch.bytes;
   out.edited = true;
+  uint64_t position = 0;
+  uint32_t open_resource = UINT32_MAX, open_scope = UINT32_MAX;
+  ForEachLive(batch, [&](uint32_t r, uint32_t s, uint32_t i) {
+    const uint64_t at = position++;
+    if (at < first || at >= last) return;
+    if (r != open_resource) {
+      const model::ResourceGroup& from = batch.resources[r];
+      out.resources.push_back({CopySlice(batch, from.head, &out), CopySlice(batch, from.tail, &out),
+                               static_cast<uint32_t>(out.scopes.size()), 0});
+      open_resource = r;
+      open_scope = UINT32_MAX;
+    }
+    if (s != open_scope) {
+      const model::ScopeGroup& from = batch.scopes[s];
+      out.scopes.push_back({CopySlice(batch, from.head, &out), CopySlice(batch, from.tail, &out),
+                            static_cast<uint32_t>(out.spans.size()), 0});
+      ++out.resources.back().scope_count;
+      open_scope = s;
+    }
+    model::SpanRef span = batch.spans[i];
+    if (span.append != 0) {
+      out.appends.push_back(batch.appends[span.append - 1]);
+      span.append = static_cast<uint32_t>(out.appends.size());
+    }
+    out.spans.push_back(span);
+    ++out.scopes.back().span_count;
+  });
   return out;
 }
 
-// What every part of a cut batch repeats: resources, scopes and their tags.
-uint64_t EnvelopeBytes(const model::OtlpBatch& batch, uint64_t payload_bytes) {
-  uint64_t bodies = 0;
-  for (const model::SpanRef& span : batch.spans)
-    if (!span.dropped) bodies += span.body.size;
-  return payload_bytes - std::min(payload_bytes, bodies);
+// How many live spans to put into the first of two parts of about the same size; 0: do not cut.
+// Both parts carry the envelopes of the place of the cut. Where these take more than half of a
+// request, repeating them would multiply the bytes instead of dividing them, so no cut falls there.
+uint64_t FindCut(const model::OtlpBatch& batch, uint64_t max_bytes) {
+  const auto size_of = [](const auto& group) {
+    return uint64_t{group.head.size} + group.tail.size;
+  };
+  uint64_t total = 0;
+  for (const model::SpanRef& span : batch.spans) total += span.dropped ? 0 : span.body.size;
+  uint64_t best = 0, best_distance = UINT64_MAX, position = 0, before = 0;
+  uint32_t last_resource = UINT32_MAX, last_scope = UINT32_MAX;
+  ForEachLive(batch, [&](uint32_t r, uint32_t s, uint32_t i) {
+    uint64_t repeated = 0;
+    if (r == last_resource) repeated += size_of(batch.resources[r]);
+    if (s == last_scope) repeated += size_of(batch.scopes[s]);
+    const uint64_t distance = 2 * before > total ? 2 * before - total : total - 2 * before;
+    if (position > 0 && repeated <= max_bytes / 2 && distance < best_distance) {
+      best = position;
+      best_distance = distance;
+    }
+    before += batch.spans[i].body.size;
+    ++position;
+    last_resource = r;
+    last_scope = s;
+  });
+  return best;
 }
 
-// Halves until the parts fit. Where the envelope is most of a part, cutting would multiply bytes
-// instead: such a batch goes as it is, and the peer says whether it is too large.
 void AddItems(const model::OtlpBatch& batch, uint64_t spans, uint64_t max_bytes,
               std::vector<Item>* out) {
   base::Gathered payload = otlp::Gather(batch);
-  if (payload.size > max_bytes && spans > 1 &&
-      EnvelopeBytes(batch, payload.size) <= max_bytes / 2) {
-    AddItems(Range(batch, 0, spans / 2), spans / 2, max_bytes, out);
-    AddItems(Range(batch, spans / 2, spans), spans - spans / 2, max_bytes, out);
+  const uint64_t cut = payload.size > max_bytes && spans > 1 ? FindCut(batch, max_bytes) : 0;
+  if (cut != 0) {
+    payload = {};
+    AddItems(Range(batch, 0, cut), cut, max_bytes, out);
+    AddItems(Range(batch, cut, spans), spans - cut, max_bytes, out);
     return;
   }
   Item item;
-  item.charge = payload.size + kItemOverhead;
   item.spans = spans;
   item.payload = std::move(payload);
   out->push_back(std::move(item));
+}
+
+// Parts of one batch share its bytes: together they are charged once, each for its share.
+void ChargeItems(uint64_t charge, std::vector<Item>* items) {
+  if (items->size() == 1) {
+    // A batch whose spans were mostly dropped still keeps all of its bytes alive.
+    Item& only = items->front();
+    only.charge = std::max(only.payload.size + kItemOverhead, charge);
+    return;
+  }
+  uint64_t total = 0;
+  for (const Item& item : *items) total += item.payload.size;
+  const double share = static_cast<double>(charge) / static_cast<double>(total);
+  for (Item& item : *items) {
+    item.charge =
+        kItemOverhead + static_cast<uint64_t>(share * static_cast<double>(item.payload.size));
+  }
 }
 
 bool HalveItem(Item* item, Item* second) {
@@ -118,8 +198,7 @@ std::vector<Item> MakeItems(model::OtlpBatch&& batch, uint64_t spans, uint64_t m
   uint64_t charge = ChargeOf(batch);
   std::vector<Item> items;
   AddItems(batch, spans, max_bytes, &items);
-  // A batch whose spans were mostly dropped still keeps all of its bytes alive.
-  if (items.size() == 1) items[0].charge = std::max(items[0].charge, charge);
+  ChargeItems(charge, &items);
   if (batch.receipt) {
     auto promise = std::make_shared<Promise>(std::move(batch.receipt));
     for (Item& item : items) item.promise = promise;

@@ -54,8 +54,9 @@ uint64_t LiveSpans(const model::OtlpBatch& batch);
 // What `batch` is charged: its bytes, its edits and the bookkeeping around it.
 uint64_t ChargeOf(const model::OtlpBatch& batch);
 
-// The encoded form of `batch`, `spans` > 0, in parts of at most `max_bytes` each (a single span is
-// never cut). The charges sum up to about ChargeOf(batch).
+// The encoded form of `batch`, `spans` > 0, in parts of at most `max_bytes` each. A single span is
+// never cut, nor is a run of spans whose envelopes alone take more than half of `max_bytes`: each
+// part would repeat them. The charges sum up to about ChargeOf(batch).
 std::vector<Item> MakeItems(model::OtlpBatch&& batch, uint64_t spans, uint64_t max_bytes);
 
 // Cuts a request into two with the same spans: between its items, or the spans of its only item in

@@ -146,7 +146,6 @@ class Receiver::Impl {
       bytes += bunch_[i].bytes.size();
       senders[i] = senders_.Find(bunch_[i].sender, now_ns);
     }
-    datagrams_.In(count);
     input.metrics.processed.Add(count);
     bytes_.Add(bytes);
 
@@ -196,14 +195,15 @@ void Receiver::Impl::TakeGroup(Input& input, uint64_t group, model::ProcessRef s
     charged += bunch_[std::countr_zero(left)].bytes.size();
   if (!deps_.credit.Take(charged)) {
     const uint64_t count = static_cast<uint64_t>(std::popcount(group));
+    datagrams_.In(count);
     datagrams_.Lose(Loss::kShed, "no_credit", count);
     input.metrics.dropped.Add(count);
     return;
   }
   scratch_.clear();
   const uint64_t spans = TranscodeGroup(input, group, now_ns);
-  spans_.In(spans);
   if (scratch_.size() > charged && !deps_.credit.Take(scratch_.size() - charged)) {
+    spans_.In(spans);
     spans_.Lose(Loss::kShed, "no_credit", spans);
     refused_.Add(spans);
     deps_.credit.Return(charged);
@@ -220,6 +220,7 @@ uint64_t Receiver::Impl::TranscodeGroup(Input& input, uint64_t group, uint64_t n
   for (uint64_t left = group; left != 0; left &= left - 1) {
     const Datagram& datagram = bunch_[std::countr_zero(left)];
     if (datagram.cut) {
+      datagrams_.In(1);
       datagrams_.Lose(Loss::kRejected, "truncated", 1);
       input.metrics.bad.Add(1);
       continue;
@@ -227,6 +228,7 @@ uint64_t Receiver::Impl::TranscodeGroup(Input& input, uint64_t group, uint64_t n
     jaeger::DatagramReport report;
     const auto status = jaeger::Transcode(datagram.bytes, input.encoding, &scratch_, &report);
     if (status != jaeger::TranscodeStatus::kDone) {
+      datagrams_.In(1);
       datagrams_.Lose(Loss::kRejected, jaeger::StatusName(status), 1);
       input.metrics.bad.Add(1);
       continue;
@@ -235,11 +237,14 @@ uint64_t Receiver::Impl::TranscodeGroup(Input& input, uint64_t group, uint64_t n
     spans += report.spans;
     losses_.Note(report.client, now_ns);
   }
+  datagrams_.In(good);
   datagrams_.Out(good);
   return spans;
 }
 
-// Hands on scratch_ with its `spans` spans; credit for its size is held.
+// Hands on scratch_ with its `spans` spans; credit for its size is held. The spans are booked in
+// together with what became of them: whoever reads the ledger during the push must not take them
+// for lost.
 void Receiver::Impl::Push(model::ProcessRef sender, uint64_t spans) {
   model::OtlpBatch batch;
   batch.receipt = std::make_shared<model::Receipt>(&deps_.credit, scratch_.size());
@@ -248,11 +253,13 @@ void Receiver::Impl::Push(model::ProcessRef sender, uint64_t spans) {
   bytes.Append(scratch_.view());
   const otlp::IndexReport report = otlp::Index(base::Share(std::move(bytes)), &batch);
   if (report.status != otlp::IndexStatus::kDone) {
+    spans_.In(spans);
     spans_.Lose(Loss::kRejected, "index", spans);
     refused_.Add(spans);
     return;
   }
   repaired_.Add(report.bad_utf8);
+  spans_.In(report.zero_ids);
   spans_.Lose(Loss::kRejected, "zero_id", report.zero_ids);
   refused_.Add(report.zero_ids);
   spans -= report.zero_ids;
@@ -260,11 +267,13 @@ void Receiver::Impl::Push(model::ProcessRef sender, uint64_t spans) {
   if (!std::exchange(drained_, true) && deps_.before_push) deps_.before_push();
   const model::ReceiptRef receipt = batch.receipt;
   if (next_.Push(std::move(batch)) == model::PushResult::kBusy) {
+    spans_.In(spans);
     spans_.Lose(Loss::kShed, "busy", spans);
     refused_.Add(spans);
     return;
   }
   receipt->Reach(model::ReceiptLevel::kTaken);
+  spans_.In(spans);
   spans_.Out(spans);
   accepted_.Add(spans);
 }

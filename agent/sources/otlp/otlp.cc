@@ -173,14 +173,17 @@ net::Response Receiver::Impl::AnswerOther(const net::Request& request) {
 
 net::Response Receiver::Impl::Reject(Encoding encoding, std::string_view reason,
                                      std::string_view text) {
+  requests_.In(1);
   requests_.Lose(Loss::kRejected, reason, 1);
   return BadRequest(encoding, text);
 }
 
+// What comes in is booked together with what became of it: the push in between may take long, and
+// whoever reads the ledger meanwhile must not take that for a loss.
 net::Response Receiver::Impl::Export(net::Request&& request, Encoding encoding) {
   Transport& transport = encoding == Encoding::kGrpc ? grpc_ : http_;
-  requests_.In(1);
   if (stopped_) {
+    requests_.In(1);
     requests_.Lose(Loss::kShed, "stopped", 1);
     return Busy(encoding);
   }
@@ -200,7 +203,6 @@ net::Response Receiver::Impl::Export(net::Request&& request, Encoding encoding) 
                   "more than " + std::to_string(wire::kMaxSpans) + " spans in one request");
   }
   repaired_.Add(report.bad_utf8);
-  spans_.In(report.spans);
   const uint64_t spans = report.spans - report.zero_ids;
   if (spans > 0) {
     batch.sender = Sender(request.peer);
@@ -209,14 +211,18 @@ net::Response Receiver::Impl::Export(net::Request&& request, Encoding encoding) 
     if (deps_.before_push) deps_.before_push();
     const model::ReceiptRef receipt = batch.receipt;
     if (next_.Push(std::move(batch)) == model::PushResult::kBusy) {
+      requests_.In(1);
       requests_.Lose(Loss::kShed, "busy", 1);
+      spans_.In(report.spans);
       spans_.Lose(Loss::kShed, "busy", report.spans);
       transport.refused.Add(report.spans);
       return Busy(encoding);
     }
     receipt->Reach(model::ReceiptLevel::kTaken);
   }
+  requests_.In(1);
   requests_.Out(1);
+  spans_.In(report.spans);
   spans_.Out(spans);
   spans_.Lose(Loss::kRejected, "zero_id", report.zero_ids);
   transport.accepted.Add(spans);

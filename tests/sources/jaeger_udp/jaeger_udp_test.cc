@@ -334,6 +334,42 @@ TEST_F(JaegerUdp, KernelDropsAreCounted) {
   EXPECT_EQ(credit_.used(), 0u);
 }
 
+TEST_F(JaegerUdp, StopEndsSoonThoughTheSenderGoesOn) {
+  Open();
+  Sender client(receiver_->compact_port());
+  const std::string bytes = Datagram(Encoding::kCompact, "s");
+  const auto send_a_bunch = [&] {
+    for (int i = 0; i < 64; ++i) client.Send(bytes);
+    return PushResult::kTaken;
+  };
+  sink_.keep = false;
+  sink_.answer = send_a_bunch;  // there is always more to read
+  send_a_bunch();
+  const auto begin = std::chrono::steady_clock::now();
+  receiver_->Stop(begin + std::chrono::seconds(4));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+  EXPECT_GT(sink_.pushes, 1u);
+}
+
+TEST_F(JaegerUdp, TheLedgerBalancesDuringAPush) {
+  Open();
+  bool balanced = true;
+  sink_.answer = [&] {
+    balanced = balanced && ledger_.Balanced();
+    return sink_.pushes % 2 == 0 ? PushResult::kBusy : PushResult::kTaken;
+  };
+  Sender client(receiver_->compact_port()), other(receiver_->compact_port());
+  peers_.by_port = {{client.port(), MakeProcess(1)}, {other.port(), MakeProcess(2)}};
+  client.Send(Datagram(Encoding::kCompact, "s", 2));
+  client.Send("x");
+  other.Send(Datagram(Encoding::kCompact, "s", 3));
+  other.Send(jaeger::MakeDatagram(Encoding::kCompact, {.spans = {{.span = 0}, {.span = 1}}}));
+  RunUntil([&] { return datagrams().in() == 4; });
+  EXPECT_EQ(sink_.pushes, 2u);
+  EXPECT_TRUE(balanced);
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
 TEST_F(JaegerUdp, StopWithoutStartAndStopTwice) {
   Receiver receiver({true, "127.0.0.1:0", "127.0.0.1:0"},
                     Deps{loop_, credit_, clock_, ledger_, metrics_, nullptr, nullptr}, sink_);

@@ -324,6 +324,20 @@ TEST_F(OtlpReceiver, MillionsOfEmptySpansAreRefused) {
   EXPECT_EQ(credit_.used(), 0u);
 }
 
+TEST_F(OtlpReceiver, TheLedgerBalancesDuringAPush) {
+  bool balanced = true;
+  int pushes = 0;
+  sink_.answer = [&] {
+    balanced = balanced && ledger_.Balanced();
+    return ++pushes % 2 == 0 ? PushResult::kBusy : PushResult::kTaken;
+  };
+  EXPECT_EQ(PostProto(MakeRequest(2, 1)).status, 200);
+  EXPECT_EQ(PostProto(MakeRequest(2, 1)).status, 503);
+  EXPECT_EQ(pushes, 2);
+  EXPECT_TRUE(balanced);
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
 TEST_F(OtlpReceiver, BusyMeansComeAgain) {
   sink_.answer = [] { return PushResult::kBusy; };
   const HttpAnswer proto = PostProto(MakeRequest(2));
