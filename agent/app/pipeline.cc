@@ -226,6 +226,7 @@ void Pipeline::Parts::FlushMerge(Steady::time_point deadline) {
     loop.RunAfter(50ms, [this, deadline] { FlushMerge(deadline); });
     return;
   }
+  merge->Abandon();
   auto end = [this] { loop.Post([this] { loop.Stop(); }); };
   if (collector != nullptr)
     collector->Drain(std::max<std::chrono::nanoseconds>(deadline - Steady::now(), 0ns), end);

@@ -63,6 +63,8 @@ class Merge {
   // Emits everything that is held, finished or not. For shutdown, after the last Push. False if the
   // next stage had no room for all of it: call again until the deadline.
   bool Flush();
+  // The deadline has passed: what Flush could not pass on is shed, reason "shutdown".
+  void Abandon();
 
  private:
   class State;

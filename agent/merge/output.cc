@@ -71,9 +71,14 @@ void Merge::State::DrainOutbox() {
     outbox_bytes_ -= parcel.bytes;
     outbox_.pop_front();
   }
-  while (outbox_bytes_ > max_bytes_) {
+  ShedOutbox(max_bytes_, "exporter_busy");
+}
+
+// Newest first: what has waited longest is nearest to leaving.
+void Merge::State::ShedOutbox(size_t limit_bytes, std::string_view reason) {
+  while (outbox_bytes_ > limit_bytes) {
     const Parcel& newest = outbox_.back();
-    meters_.exchanges.Lose(base::Loss::kShed, "exporter_busy", newest.spans);
+    meters_.exchanges.Lose(base::Loss::kShed, reason, newest.spans);
     meters_.exchanges.Held(-static_cast<int64_t>(newest.spans));
     outbox_bytes_ -= newest.bytes;
     outbox_.pop_back();

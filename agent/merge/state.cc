@@ -269,5 +269,6 @@ model::Sink<model::SpanBatch>& Merge::spans() { return state_->spans(); }
 model::Sink<model::OtlpBatch>& Merge::batches() { return state_->batches(); }
 void Merge::Tick() { state_->Tick(); }
 bool Merge::Flush() { return state_->Flush(); }
+void Merge::Abandon() { state_->Abandon(); }
 
 }  // namespace weft::merge

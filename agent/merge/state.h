@@ -34,6 +34,7 @@ class Merge::State {
   model::PushResult PushBatch(model::OtlpBatch&& batch);
   void Tick();
   bool Flush();
+  void Abandon() { ShedOutbox(0, "shutdown"); }
   model::Sink<model::SpanBatch>& spans() { return span_door_; }
   model::Sink<model::OtlpBatch>& batches() { return batch_door_; }
 
@@ -85,6 +86,7 @@ class Merge::State {
   // output.cc
   void Send();
   void DrainOutbox();
+  void ShedOutbox(size_t limit_bytes, std::string_view reason);
   void CountPass();
 
   struct Due {

@@ -194,6 +194,16 @@ TEST_F(MergeHolding, FlushIntoABusyStageKeepsTheSpansForTheNextTry) {
   story.ExpectRest();
 }
 
+TEST_F(MergeHolding, WhatIsAbandonedIsALossWithAReasonAndNotHeld) {
+  story.Saw(story.Exchange(Role::kServer, shop, 0), 10);
+  story.out.is_busy = true;
+  EXPECT_FALSE(story.merge.Flush());
+  story.merge.Abandon();
+  EXPECT_THAT(story.ledger.Text(), ::testing::HasSubstr("shutdown"));
+  story.out.is_busy = false;
+  story.ExpectRest();
+}
+
 TEST_F(MergeHolding, BusyStageGetsItsSpansLaterAndOverTheLimitTheyAreShed) {
   Story story(With(64 << 10));
   story.out.is_busy = true;
