@@ -255,7 +255,7 @@ base::Status Pipeline::Start() {
     for (auto& feature : ConfiguredFeatures(p.settings)) p.features.push_back(std::move(feature));
   }
   if (base::Status s = p.console->Start(); !s.ok()) return base::Context("console", s);
-  p.loop.RunEvery(50ms, [&p] { p.Heartbeat(); });
+  p.loop.RunEvery(20ms, [&p] { p.Heartbeat(); });
   return base::Ok();
 }
 

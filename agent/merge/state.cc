@@ -11,6 +11,8 @@ constexpr uint64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kRememberNs = 2 * kSecondNs;
 // How many hold windows a parent that is still open may delay its children.
 constexpr uint64_t kMaxParentWindows = 10;
+// About 10 ms of work.
+constexpr size_t kMaxEarlyPerTick = 4096;
 constexpr size_t kMaxProcesses = 16'384;
 // SDK clocks and kernel stamps differ by this much at most.
 constexpr uint64_t kSlackNs = 2'000'000;
@@ -156,7 +158,8 @@ void Merge::State::EmitEarly(uint64_t exchange_id, uint64_t now_ns) {
 
 void Merge::State::Tick() {
   const uint64_t now_ns = deps_.clock.MonotonicNs();
-  if (processes_.Tick(now_ns)) OnUncovered(now_ns);
+  if (processes_.Tick(now_ns)) OnUncovered();
+  EmitUncovered(now_ns);
   window_.ForgetPast(now_ns);
   Release(now_ns);
   Send();
@@ -164,7 +167,7 @@ void Merge::State::Tick() {
 }
 
 // What was held for an SDK that does not exist goes out.
-void Merge::State::OnUncovered(uint64_t now_ns) {
+void Merge::State::OnUncovered() {
   std::vector<uint64_t> ids;
   window_.ForEach([&](Entry& entry) {
     if (!entry.process->is_uncovered()) return;
@@ -175,7 +178,15 @@ void Merge::State::OnUncovered(uint64_t now_ns) {
     if (entry.is_finished()) ids.push_back(entry.span.exchange_id);
   });
   std::sort(ids.begin(), ids.end());
-  for (uint64_t id : ids) EmitEarly(id, now_ns);
+  early_.insert(early_.end(), ids.begin(), ids.end());
+}
+
+// In slices: tens of thousands of views may have been held, and the kernel's rings fill meanwhile.
+void Merge::State::EmitUncovered(uint64_t now_ns) {
+  for (size_t n = 0; n < kMaxEarlyPerTick && !early_.empty(); ++n) {
+    EmitEarly(early_.front(), now_ns);
+    early_.pop_front();
+  }
 }
 
 bool Merge::State::IsBlocked(const Entry& entry, uint64_t now_ns) const {
@@ -256,6 +267,7 @@ bool Merge::State::Flush() {
   }
   hold_.clear();
   blocked_.clear();
+  early_.clear();
   Send();
   CountPass();
   return outbox_.empty();

@@ -68,7 +68,8 @@ class Merge::State {
   void AbsorbLate(Entry& entry, uint64_t now_ns);
   void Settled(Entry& entry);
   void EmitEarly(uint64_t exchange_id, uint64_t now_ns);
-  void OnUncovered(uint64_t now_ns);
+  void OnUncovered();
+  void EmitUncovered(uint64_t now_ns);
   bool IsBlocked(const Entry& entry, uint64_t now_ns) const;
   void Release(uint64_t now_ns);
   void EnforceLimit(uint64_t now_ns);
@@ -129,6 +130,7 @@ class Merge::State {
   Encoder encoder_;
   std::deque<Due> hold_;          // finished entries in order of time
   std::deque<uint64_t> blocked_;  // held long enough, but their parent is not decided
+  std::deque<uint64_t> early_;    // held views of processes that turned out to be uncovered
   std::vector<uint64_t> finished_now_;
   MatchResult match_;
   std::vector<Append> appended_;

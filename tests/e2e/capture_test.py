@@ -112,11 +112,14 @@ class Capture(unittest.TestCase):
             done = subprocess.run(["wrk", "-t1", "-c16", "-d2", f"http://127.0.0.1:{port}/page.html"],
                                   capture_output=True, text=True, check=True)
             total = int(re.search(r"(\d+) requests in", done.stdout).group(1))
+            lost = weft.metric("weft_capture_dropped_records_total")
             spans = self.of_port(weft.stop(), port)
             log = weft.log_text()
         servers = [s for s in spans if s.kind == "server" and s.status == 200]
-        # wrk counts complete answers; up to one request per connection may be cut off at the end.
-        self.assertGreaterEqual(len(servers), total, log)
+        # wrk counts complete answers; up to one request per connection may be cut off at the end. On a machine that wrk
+        # saturates the kernel may run out of ring: then every missing span is covered by counted records.
+        self.assertGreaterEqual(len(servers) + lost, total, log)
+        self.assertGreater(len(servers), total / 2, log)
         self.assertLessEqual(len(servers), total + 16, log)
         self.assertEqual(len({s.id for s in spans}), len(spans), "a span id twice")
 

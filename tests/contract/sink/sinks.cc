@@ -62,7 +62,10 @@ class FileUnderTest final : public SinkUnderTest {
         exporter_({.path = path_, .queue_bytes = kLittleRoom}, {row, metrics, clock_}) {
     exporter_.Start();
   }
-  ~FileUnderTest() override { std::filesystem::remove_all(path_.parent_path()); }
+  ~FileUnderTest() override {
+    exporter_.Stop(steady_clock::now());  // its thread must not write into the folder any more
+    std::filesystem::remove_all(path_.parent_path());
+  }
   model::Sink<model::OtlpBatch>& sink() override { return exporter_; }
   void Work(uint32_t) override {}
   void Drain(milliseconds budget) override { exporter_.Stop(steady_clock::now() + budget); }
