@@ -3,26 +3,16 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cstdio>
+
+#include "protocols/otlp/json_write.h"
 
 namespace weft::app {
 namespace {
 
 std::string Quoted(std::string_view text) {
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      char escape[8];
-      std::snprintf(escape, sizeof escape, "\\u%04x", c);
-      out += escape;
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
+  std::string out;
+  protocols::otlp::AppendJsonText(text, &out);
+  return out;
 }
 
 }  // namespace
