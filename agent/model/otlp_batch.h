@@ -65,10 +65,16 @@ struct ResourceGroup {
 inline constexpr uint32_t kExtra =
     0x8000'0000u;  // in Slice::offset: the bytes are in OtlpBatch::extra
 
+// What a batch carries. Everything but traces travels as opaque validated bytes: no groups, no
+// spans, never edited; `items` counts what the ledger counts.
+enum class Signal : uint8_t { kTraces, kMetrics, kLogs, kProfiles };
+
 // Threads: one owner at a time; the bytes are immutable and may be shared. Move-only by convention
 // (copies are for tests and for fan-out, which shares the bytes).
 struct OtlpBatch {
   base::SharedBytes bytes;
+  Signal signal = Signal::kTraces;
+  uint64_t items = 0;  // data points or log records; for traces see `spans`
   std::vector<ResourceGroup> resources;
   std::vector<ScopeGroup> scopes;
   std::vector<SpanRef> spans;

@@ -28,6 +28,9 @@ struct Connection {
   bool joined_in_middle = false;  // older than weft: position 0 is not the first byte
 };
 
+// What the kernel side took the connection for when it met its first bytes.
+enum class WireProtocol : uint8_t { kHttp1 = 1, kHttp2 = 2 };
+
 enum class SegmentKind : uint8_t {
   kData,    // bytes, perhaps fewer captured than there were
   kEnd,     // this direction has ended in order: FIN sent or seen
@@ -37,6 +40,10 @@ enum class SegmentKind : uint8_t {
 struct Segment {
   SegmentKind kind = SegmentKind::kData;
   Direction direction = Direction::kSend;
+  WireProtocol protocol = WireProtocol::kHttp1;
+  // Plaintext out of a TLS library: positions count plaintext bytes, `sequence` is that of the
+  // ciphertext.
+  bool is_tls = false;
   std::shared_ptr<const Connection> connection;
   ProcessRef process;    // of the caller; null for kEnd and kClosed
   uint32_t thread = 0;   // tid of the caller
