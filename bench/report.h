@@ -12,16 +12,21 @@ namespace weft::bench {
 class Report {
  public:
   void Add(const std::string& key, double value) { figures_.push_back({key, value}); }
-  void Print(bool json) const {
-    if (json) std::printf("{");
-    for (size_t i = 0; i < figures_.size(); ++i) {
-      const auto& [key, value] = figures_[i];
-      if (json)
-        std::printf("%s\"%s\": %.10g", i == 0 ? "" : ", ", key.c_str(), value);
-      else
-        std::printf("%-24s %14.10g\n", key.c_str(), value);
+  std::string Json() const {
+    std::string out = "{";
+    for (const auto& [key, value] : figures_) {
+      char text[40];
+      std::snprintf(text, sizeof text, "%.10g", value);
+      out += (out.size() > 1 ? ", \"" : "\"") + key + "\": " + text;
     }
-    if (json) std::printf("}\n");
+    return out + "}";
+  }
+  void Print(bool json) const {
+    if (json) {
+      std::printf("%s\n", Json().c_str());
+    } else {
+      for (const auto& [key, value] : figures_) std::printf("%-24s %14.10g\n", key.c_str(), value);
+    }
     std::fflush(stdout);
   }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* What vmlinux.h cannot give: constants of the kernel's macros, and what differs between the
- * architectures. Old layouts of structs would stand here too, suffixed with the kernel they are
- * from (struct name___6_3); nothing needs one yet. */
+ * architectures. Old layouts of structs stand here too, suffixed with the last kernel that has them
+ * (struct name___6_3): a read of their members is relocated like any other, where they exist. */
 #ifndef WEFT_COMPAT_H
 #define WEFT_COMPAT_H
 
@@ -15,8 +15,51 @@
 
 #define RCV_SHUTDOWN 1
 
+#ifndef IPPROTO_TCP
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#endif
+
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
+
+/* The iterator over the memory of a message. Until 5.13 its kind is a bit mask with the direction in
+ * bit 0; until 6.3 the pieces have another name; the one piece of user memory came with 6.0. */
+struct iov_iter___5_13 {
+	unsigned int type;
+} __attribute__((preserve_access_index));
+struct iov_iter___6_3 {
+	const struct iovec *iov;
+} __attribute__((preserve_access_index));
+
+static __always_inline bool iov_iter__is_one_piece(const struct iov_iter *i)
+{
+	return bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
+	       BPF_CORE_READ(i, iter_type) == bpf_core_enum_value(enum iter_type, ITER_UBUF);
+}
+
+static __always_inline bool iov_iter__is_pieces(const struct iov_iter *i)
+{
+	const struct iov_iter___5_13 *old = (const void *)i;
+
+	if (bpf_core_field_exists(old->type))
+		return (BPF_CORE_READ(old, type) & ~1u) ==
+		       bpf_core_enum_value(enum iter_type, ITER_IOVEC);
+	return BPF_CORE_READ(i, iter_type) == bpf_core_enum_value(enum iter_type, ITER_IOVEC);
+}
+
+/* The address of the array of pieces. */
+static __always_inline __u64 iov_iter__pieces(const struct iov_iter *i)
+{
+	const struct iov_iter___6_3 *old = (const void *)i;
+
+	if (bpf_core_field_exists(old->iov))
+		return (__u64)BPF_CORE_READ(old, iov);
+	return (__u64)BPF_CORE_READ(i, __iov);
+}
 
 /* The registers of a system call, and its numbers. */
 #if defined(__TARGET_ARCH_x86)

@@ -26,8 +26,10 @@ class FanOut final : public model::Sink<model::OtlpBatch> {
   model::PushResult Push(model::OtlpBatch&& batch) override {
     std::vector<model::Sink<model::OtlpBatch>*>& now = now_;
     now.clear();
-    for (const Branch& branch : shedding_)
-      if (!branch.wanted || branch.wanted()) now.push_back(branch.sink);
+    // Anything but traces only a collector understands; without one the receivers refuse it.
+    if (batch.signal == model::Signal::kTraces)
+      for (const Branch& branch : shedding_)
+        if (!branch.wanted || branch.wanted()) now.push_back(branch.sink);
     if (strict_ != nullptr) {
       if (now.empty()) return strict_->Push(std::move(batch));
       model::OtlpBatch copy = batch;

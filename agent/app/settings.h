@@ -8,14 +8,21 @@
 
 #include "base/config_view.h"
 #include "console/console.h"
-#include "exporters/collector/collector.h"
+#include "exporters/collector/options.h"
 #include "exporters/file/file.h"
+#include "exporters/kafka/kafka.h"
+#include "exporters/sampling/sampler.h"
 #include "exporters/store/store.h"
 #include "merge/merge.h"
 #include "normalize/normalizer.h"
 #include "sources/ebpf/capture.h"
+#include "sources/jaeger_grpc/jaeger_grpc.h"
+#include "sources/jaeger_http/jaeger_http.h"
 #include "sources/jaeger_udp/jaeger_udp.h"
 #include "sources/otlp/otlp.h"
+#include "sources/sampling/sampling.h"
+#include "sources/zipkin/zipkin.h"
+#include "spool/spool.h"
 
 namespace weft::app {
 
@@ -35,8 +42,15 @@ struct Settings {
   normalize::Options http;
   sources::otlp::Options otlp_grpc, otlp_http;
   sources::jaeger_udp::Options jaeger_udp;
+  sources::jaeger_http::Options jaeger_http;
+  sources::jaeger_grpc::Options jaeger_grpc;
+  sources::zipkin::Options zipkin;
+  sources::sampling::Options remote_sampling;
   merge::Options merge;
+  exporters::sampling::Options sampling;
+  spool::Options spool;
   exporters::collector::Options collector;
+  exporters::kafka::Options kafka;
   exporters::file::Options file;
   exporters::store::Options store;
   NoneSettings none;

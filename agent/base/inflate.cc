@@ -1,10 +1,13 @@
 #include "base/inflate.h"
 
 #include <libdeflate.h>
+#include <lz4frame.h>
+#include <snappy.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 namespace weft::base {
@@ -42,6 +45,14 @@ class Output {
     out_->Reserve(target);
     return InflateStatus::kDone;
   }
+  // Room for `n` more, which will all be used; kTooLarge when that is over the limit.
+  InflateStatus MakeRoomFor(uint64_t n) {
+    if (n > limit_ - std::min<uint64_t>(limit_, out_->size())) return InflateStatus::kTooLarge;
+    if (out_->size() + n <= out_->capacity()) return InflateStatus::kDone;
+    return GrowTo(std::max<uint64_t>(out_->size() + n, uint64_t{2} * out_->capacity()));
+  }
+  size_t size() const { return out_->size(); }
+  ByteView From(size_t position) const { return out_->view().subspan(position); }
   uint8_t* end() { return out_->data() + out_->size(); }
   size_t room() const { return out_->capacity() - out_->size(); }
   void Commit(size_t n) { out_->Commit(n); }
@@ -190,6 +201,132 @@ InflateStatus CopyPlain(ByteView in, Output* out) {
   return out->OverLimit() ? InflateStatus::kTooLarge : InflateStatus::kDone;
 }
 
+constexpr uint8_t kSnappyMagic[] = {0xff, 6, 0, 0, 's', 'N', 'a', 'P', 'p', 'Y'};
+constexpr size_t kSnappyBlock = 64 << 10;  // of plain bytes in one chunk
+
+// CRC-32C as snappy's frames carry it.
+uint32_t MaskedCrc32c(ByteView bytes) {
+  static constexpr auto kTable = [] {
+    std::array<uint32_t, 256> table{};
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t v = i;
+      for (int bit = 0; bit < 8; ++bit) v = v >> 1 ^ (v & 1 ? 0x82F63B78u : 0);
+      table[i] = v;
+    }
+    return table;
+  }();
+  uint32_t crc = ~0u;
+  for (uint8_t byte : bytes) crc = crc >> 8 ^ kTable[(crc ^ byte) & 255];
+  crc = ~crc;
+  return (crc >> 15 | crc << 17) + 0xa282ead8u;
+}
+
+uint32_t LittleU32(ByteView four) {
+  return four[0] | four[1] << 8 | four[2] << 16 | static_cast<uint32_t>(four[3]) << 24;
+}
+
+// One raw block of at most `most` plain bytes, whose length stands before it.
+InflateStatus InflateSnappyBlock(ByteView in, uint64_t most, Output* out) {
+  const auto* data = reinterpret_cast<const char*>(in.data());
+  size_t plain = 0;
+  if (!snappy::GetUncompressedLength(data, in.size(), &plain)) return InflateStatus::kBad;
+  // A block cannot unfold further than this (a copy of 64 bytes takes three), whatever it claims.
+  if (plain / 32 > in.size()) return InflateStatus::kBad;
+  if (plain > most) return InflateStatus::kTooLarge;
+  if (auto status = out->MakeRoomFor(plain); status != InflateStatus::kDone) return status;
+  if (!snappy::RawUncompress(data, in.size(), reinterpret_cast<char*>(out->end()))) {
+    return InflateStatus::kBad;
+  }
+  out->Commit(plain);
+  return InflateStatus::kDone;
+}
+
+InflateStatus InflateSnappyChunk(uint8_t type, ByteView chunk, Output* out) {
+  if (type == 0xff) {
+    bool same = std::ranges::equal(chunk, ByteView(kSnappyMagic).subspan(4));
+    return same ? InflateStatus::kDone : InflateStatus::kBad;
+  }
+  if (type >= 0x80) return InflateStatus::kDone;  // padding and what may be skipped
+  if (type > 1 || chunk.size() < 4) return InflateStatus::kBad;
+  const uint32_t crc = LittleU32(chunk.first(4));
+  chunk = chunk.subspan(4);
+  const size_t before = out->size();
+  InflateStatus status = InflateStatus::kBad;
+  if (type == 0) {
+    status = InflateSnappyBlock(chunk, kSnappyBlock, out);
+  } else if (chunk.size() <= kSnappyBlock) {
+    status = CopyPlain(chunk, out);
+  }
+  if (status != InflateStatus::kDone) return status;
+  return MaskedCrc32c(out->From(before)) == crc ? status : InflateStatus::kBad;
+}
+
+InflateStatus InflateSnappy(ByteView in, uint64_t limit, Output* out) {
+  if (in.size() < sizeof kSnappyMagic ||
+      !std::ranges::equal(in.first(sizeof kSnappyMagic), kSnappyMagic)) {
+    return InflateSnappyBlock(in, limit, out);
+  }
+  while (!in.empty()) {
+    if (in.size() < 4) return InflateStatus::kBad;
+    const size_t size = LittleU32(in.first(4)) >> 8;
+    const uint8_t type = in[0];
+    in = in.subspan(4);
+    if (size > in.size()) return InflateStatus::kBad;
+    if (auto status = InflateSnappyChunk(type, in.first(size), out);
+        status != InflateStatus::kDone) {
+      return status;
+    }
+    if (out->OverLimit()) return InflateStatus::kTooLarge;
+    in = in.subspan(size);
+  }
+  return InflateStatus::kDone;
+}
+
+struct Lz4DecoderFree {
+  void operator()(LZ4F_dctx* context) const { LZ4F_freeDecompressionContext(context); }
+};
+
+InflateStatus InflateLz4(ByteView in, Output* out) {
+  thread_local std::unique_ptr<LZ4F_dctx, Lz4DecoderFree> context{[] {
+    LZ4F_dctx* made = nullptr;
+    return LZ4F_isError(LZ4F_createDecompressionContext(&made, LZ4F_VERSION)) ? nullptr : made;
+  }()};
+  if (context == nullptr) return InflateStatus::kBad;
+  LZ4F_resetDecompressionContext(context.get());
+  const size_t whole = in.size();
+  size_t left = 1;  // 0 after the end of a frame
+  while (!in.empty() || left != 0) {
+    if (auto status = out->MakeRoom(whole); status != InflateStatus::kDone) return status;
+    size_t used = in.size(), made = out->room();
+    left = LZ4F_decompress(context.get(), out->end(), &made, in.data(), &used, nullptr);
+    if (LZ4F_isError(left)) return InflateStatus::kBad;
+    out->Commit(made);
+    in = in.subspan(used);
+    if (out->OverLimit()) return InflateStatus::kTooLarge;
+    if (left != 0 && used == 0 && made == 0) return InflateStatus::kBad;  // truncated
+  }
+  return InflateStatus::kDone;
+}
+
+void DeflateSnappy(ByteView in, ByteBuffer* out) {
+  out->Append(ByteView(kSnappyMagic));
+  while (!in.empty()) {
+    ByteView block = in.first(std::min(in.size(), kSnappyBlock));
+    in = in.subspan(block.size());
+    const size_t bound = 8 + snappy::MaxCompressedLength(block.size());
+    uint8_t* at = out->Grow(bound);
+    size_t made = 0;
+    snappy::RawCompress(reinterpret_cast<const char*>(block.data()), block.size(),
+                        reinterpret_cast<char*>(at + 8), &made);
+    const uint32_t size = static_cast<uint32_t>(made + 4) << 8, crc = MaskedCrc32c(block);
+    for (int i = 0; i < 4; ++i) {
+      at[i] = static_cast<uint8_t>(size >> 8 * i);
+      at[4 + i] = static_cast<uint8_t>(crc >> 8 * i);
+    }
+    out->Commit(8 + made);
+  }
+}
+
 struct DeflaterFree {
   void operator()(libdeflate_compressor* compressor) const {
     libdeflate_free_compressor(compressor);
@@ -215,7 +352,11 @@ size_t DeflateZlib(Compression compression, ByteView in, ByteBuffer* out) {
 }  // namespace
 
 bool CompressionFromName(std::string_view name, Compression* out) {
-  if (name.empty() || name == "identity") {
+  if (name == "snappy" || name == "x-snappy-framed") {
+    *out = Compression::kSnappy;
+  } else if (name == "lz4") {
+    *out = Compression::kLz4;
+  } else if (name.empty() || name == "identity") {
     *out = Compression::kNone;
   } else if (name == "gzip" || name == "x-gzip") {
     *out = Compression::kGzip;
@@ -239,6 +380,10 @@ std::string_view CompressionName(Compression compression) {
       return "deflate";
     case Compression::kZstd:
       return "zstd";
+    case Compression::kSnappy:
+      return "snappy";
+    case Compression::kLz4:
+      return "lz4";
   }
   return "";
 }
@@ -259,6 +404,12 @@ InflateStatus Inflate(Compression compression, ByteView in, uint64_t limit_bytes
       break;
     case Compression::kZstd:
       status = InflateZstd(in, &output);
+      break;
+    case Compression::kSnappy:
+      status = InflateSnappy(in, limit_bytes, &output);
+      break;
+    case Compression::kLz4:
+      status = InflateLz4(in, &output);
       break;
   }
   if (status == InflateStatus::kDone) {
@@ -287,6 +438,16 @@ Status Deflate(Compression compression, ByteView in, ByteBuffer* out) {
       size_t bound = ZSTD_compressBound(in.size());
       size_t n = ZSTD_compressCCtx(context.get(), out->Grow(bound), bound, in.data(), in.size(), 1);
       if (ZSTD_isError(n)) return Error(std::string("compress zstd: ") + ZSTD_getErrorName(n));
+      out->Commit(n);
+      return Ok();
+    }
+    case Compression::kSnappy:
+      DeflateSnappy(in, out);
+      return Ok();
+    case Compression::kLz4: {
+      size_t bound = LZ4F_compressFrameBound(in.size(), nullptr);
+      size_t n = LZ4F_compressFrame(out->Grow(bound), bound, in.data(), in.size(), nullptr);
+      if (LZ4F_isError(n)) return Error(std::string("compress lz4: ") + LZ4F_getErrorName(n));
       out->Commit(n);
       return Ok();
     }

@@ -1,9 +1,10 @@
 #include "merge/encoder.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "merge/attribute_keys.h"
-#include "merge/span_facts.h"
+#include "merge/sdk/span_facts.h"
 #include "protocols/otlp/index.h"
 #include "protocols/otlp/write.h"
 
@@ -23,6 +24,11 @@ void WriteKnown(otlp::Writer& w, std::string_view key, uint64_t value) {
   if (value != 0) WriteAttribute(w, field::kAttribute, key, static_cast<int64_t>(value));
 }
 
+// Here zero is an answer too.
+void WriteCount(otlp::Writer& w, std::string_view key, std::optional<uint32_t> count) {
+  if (count) WriteAttribute(w, field::kAttribute, key, static_cast<int64_t>(*count));
+}
+
 void WriteWireFacts(otlp::Writer& w, std::string_view origin, const model::Span& seen) {
   WriteAttribute(w, field::kAttribute, kOriginKey, origin);
   WriteKnown(w, kRequestFirstKey, seen.request_first_ns);
@@ -31,6 +37,9 @@ void WriteWireFacts(otlp::Writer& w, std::string_view origin, const model::Span&
   WriteKnown(w, kResponseLastKey, seen.response_last_ns);
   WriteKnown(w, kRequestBytesKey, seen.request_bytes);
   WriteKnown(w, kResponseBytesKey, seen.response_bytes);
+  WriteKnown(w, kStreamKey, seen.stream_id);
+  WriteCount(w, kRequestMessagesKey, seen.request_messages);
+  WriteCount(w, kResponseMessagesKey, seen.response_messages);
 }
 
 // What weft knows better than the environment of a process.
@@ -93,10 +102,10 @@ void WriteSpan(otlp::Writer& w, const KernelSpan& k) {
   w.Fixed64(field::kEnd, span.response_last_ns != 0 ? span.response_last_ns : last);
   WriteAttributes(w, span.attributes);
   WriteWireFacts(w, kOriginKernel, span);
-  if (k.ids.is_inferred) {
+  if (k.ids.confidence > 0) {
     WriteAttribute(w, field::kAttribute, kParentRuleKey, kRuleThread);
     WriteAttribute(w, field::kAttribute, kParentCandidatesKey, int64_t{1});
-    WriteAttribute(w, field::kAttribute, kParentConfidenceKey, kThreadConfidence);
+    WriteAttribute(w, field::kAttribute, kParentConfidenceKey, k.ids.confidence);
   }
   if (span.context && !span.context->trace_state.empty() &&
       span.context->trace_state.size() <= kMaxTraceState) {

@@ -49,7 +49,7 @@ using IdentityRef = std::shared_ptr<Identity>;
 
 enum class Parenthood : uint8_t {
   kNone,       // a root, or what the wire context says
-  kThread,     // the only request that was open on the same thread
+  kThread,     // the only request that was open on the same thread (see Linker::ThreadParent)
   kPair,       // the other end of the same connection
   kForwarded,  // the request that brought the same header
 };
@@ -66,6 +66,9 @@ struct Entry {
   uint64_t finished_at_ns = 0;         // monotonic; 0 while the exchange is open
   uint64_t indexed_at_ns = 0;          // key of ProcessState::bare
   size_t bytes = 0;
+  // Server: when the next request was read on the same thread, of another stream; 0 = not yet.
+  uint64_t next_on_thread_ns = 0;
+  bool is_weak = false;          // the parent is inferred in a process that multiplexes
   bool is_claimed = false;       // by a span of the batch that is being matched
   bool id_is_taken = false;      // client: another span has the id S of the wire context
   bool id_is_given_out = false;  // an SDK span was made its child

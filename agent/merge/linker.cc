@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "merge/attribute_keys.h"
+
 namespace weft::merge {
 namespace {
 
@@ -45,11 +47,15 @@ void Linker::OpenClient(Entry& entry) {
     if (IdentityRef inbound = Forwarded(entry)) {
       SetParent(entry, inbound, Parenthood::kForwarded);
       entry.self->span_id = base::NewSpanId();
+      entry.process->forwards_contexts = true;
       return;
     }
     processes_.OnOwnContext(*entry.process);
   }
-  if (IdentityRef inbound = ThreadParent(entry)) SetParent(entry, inbound, Parenthood::kThread);
+  if (IdentityRef inbound = ThreadParent(entry)) {
+    SetParent(entry, inbound, Parenthood::kThread);
+    entry.is_weak = entry.process->multiplexes;
+  }
 }
 
 void Linker::SetParent(Entry& entry, const IdentityRef& parent, Parenthood parenthood) {
@@ -62,7 +68,9 @@ IdentityRef Linker::ThreadParent(const Entry& entry) const {
   const auto& threads = entry.process->open_by_thread;
   auto it = threads.find(entry.span.thread);
   if (it == threads.end() || it->second.size() != 1) return nullptr;
-  return it->second.front()->self;
+  if (entry.process->multiplexes && entry.process->open_requests != 1) return nullptr;
+  const Entry& inbound = *it->second.front();
+  return inbound.span.request_first_ns <= entry.span.request_first_ns ? inbound.self : nullptr;
 }
 
 // The inbound request of the same process that brought the context; of several the one that the
@@ -130,7 +138,7 @@ void Linker::SettleClient(Entry& entry, Ids* ids) {
     ids->parent_id = context.span_id;
   } else if (entry.parent != nullptr && RootOf(entry.parent->trace)->id == context.trace_id) {
     ids->parent_id = entry.parent->span_id;
-    ids->is_inferred = true;
+    ids->confidence = entry.is_weak ? kWeakConfidence : kThreadConfidence;
   }
 }
 
@@ -145,7 +153,9 @@ Ids Linker::Settle(Entry& entry) {
   } else if (entry.parent != nullptr) {
     entry.self->trace = RootOf(entry.parent->trace);
     ids.parent_id = entry.parent->span_id;
-    ids.is_inferred = entry.parenthood == Parenthood::kThread;
+    if (entry.parenthood == Parenthood::kThread) {
+      ids.confidence = entry.is_weak ? kWeakConfidence : kThreadConfidence;
+    }
   }
   ids.has_remote_parent = !entry.is_client() && !ids.parent_id.IsZero();
   const TraceRef& trace = RootOf(entry.self->trace);

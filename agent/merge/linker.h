@@ -1,7 +1,8 @@
 // Linker: whose child a kernel view is, and under which ids it is known. What the wire says always
 // wins; beyond it only two things are certain enough here: the other end of the same connection,
-// and the only request that was open on the calling thread. Ids are settled at emission, because a
-// parent may become an SDK's span until then. Private to this room.
+// and the only request that was open on the calling thread, until its response has gone out. In a
+// process that multiplexes it must be the only one of the whole process. Ids are settled at
+// emission, because a parent may become an SDK's span until then. Private to this room.
 #pragma once
 
 #include "base/ids.h"
@@ -13,7 +14,7 @@ struct Ids {
   base::TraceId trace_id;
   base::SpanId span_id, parent_id;
   bool has_remote_parent = false;
-  bool is_inferred = false;  // the parent is
+  double confidence = 0;  // in the parent, if it is inferred; else 0
 };
 
 // Threads: one. `window` outlives it.

@@ -1,8 +1,10 @@
 #include "merge/matcher.h"
 
 #include <algorithm>
+#include <optional>
 
-#include "merge/span_facts.h"
+#include "merge/sdk/origin.h"
+#include "merge/sdk/span_facts.h"
 
 namespace weft::merge {
 namespace {
@@ -51,11 +53,6 @@ uint64_t Deviation(const Entry& entry, const SpanRef& span) {
          (last == 0 ? 0 : Distance(last, span.end_ns));
 }
 
-bool SameMethod(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return (x & ~0x20) == (y & ~0x20); });
-}
-
 }  // namespace
 
 void Matcher::Match(const model::OtlpBatch& batch, ProcessState* sender, MatchResult* out) {
@@ -84,10 +81,8 @@ void Matcher::Match(const model::OtlpBatch& batch, ProcessState* sender, MatchRe
 void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const ProcessState* sender,
                        bool is_second_pass, MatchResult* out) {
   const SpanRef& span = batch.spans[index];
-  const auto has = [&](Role role) {
-    return sender == nullptr ? window_.has_context(role)
-                             : sender->with_context[static_cast<size_t>(role)] != 0;
-  };
+  // Not only those of the sender: it may bring what others sent it.
+  const auto has = [&](Role role) { return window_.has_context(role); };
   Entry* as_client = has(Role::kClient)
                          ? window_.WithContext(span.trace_id, span.span_id, Role::kClient)
                          : nullptr;
@@ -112,6 +107,12 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
       if (e != found) out->taken.push_back(e);
     }
     if (found == nullptr) found = Best(as_server, span, sender, &out->ambiguous);
+    if (found == nullptr && sender != nullptr) {
+      found = BestElsewhere(as_client, batch, index, *sender, &out->ambiguous);
+      if (found == nullptr) {
+        found = BestElsewhere(as_server, batch, index, *sender, &out->ambiguous);
+      }
+    }
   }
   if (found != nullptr) {
     found->is_claimed = true;
@@ -149,25 +150,51 @@ Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* send
   return best;
 }
 
+// The sender carried no such context itself: it forwards. The ids are the proof then, if one other
+// process alone carried them, times contain each other, and the span's resource does not name
+// another process; it must name this one where ids alone could deceive: the sender speaks HTTP of
+// its own, or that process passes on what others sent it.
+Entry* Matcher::BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,
+                              const ProcessState& sender, uint64_t* ambiguous) const {
+  if (chain == nullptr) return nullptr;
+  const SpanRef& span = batch.spans[index];
+  const model::WireContext& context = *chain->span.context;
+  if (window_.Past(sender, context, chain->span.role)) return nullptr;
+  for (Entry* e = chain; e != nullptr; e = e->next_same_context) {
+    if (e->process == &sender) return nullptr;
+  }
+  Entry* found = Best(chain, span, nullptr, ambiguous);
+  if (found == nullptr || !Encloses(*found, span) || found->span.process == nullptr) return nullptr;
+  // The next owner of a pid does not speak for the one before (case F46).
+  if (found->process->key.pid == sender.key.pid) return nullptr;
+  const Origin origin = OriginOf(batch, index, *found->span.process);
+  const bool needs_proof = sender.had_entries || found->process->forwards_contexts;
+  if (origin == Origin::kOther || (needs_proof && origin != Origin::kSame)) return nullptr;
+  return found;
+}
+
 Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
                            const ProcessState& sender, uint64_t* ambiguous) const {
   const bool is_client = span.kind == SpanKind::kClient;
   const auto& bare = sender.bare[static_cast<size_t>(is_client ? Role::kClient : Role::kServer)];
   if (bare.empty()) return nullptr;
   // Newest first: a server's exchange began just before the span.
-  auto it = bare.upper_bound((is_client ? span.end_ns : span.start_ns) + kSlackNs);
+  auto it = bare.Above((is_client ? span.end_ns : span.start_ns) + kSlackNs);
   Entry* best = nullptr;
   Misfit best_misfit;
   SpanFacts facts;
   bool has_facts = false;
+  std::optional<uint32_t> request;
   int candidates = 0;
   for (int looks = 0; it != bare.begin() && looks < kMaxLooks; ++looks) {
-    Entry& entry = *(--it)->second;
-    if (is_client && it->first + kSlackNs < span.start_ns) break;
+    --it;
+    if (is_client && it->first_ns + kSlackNs < span.start_ns) break;
+    if (it->entry == nullptr || (request && *request != it->request)) continue;
+    Entry& entry = *it->entry;
     // Further back it only gets worse.
     if (!is_client && best != nullptr && best->span.request_first_ns <= span.start_ns &&
         (best_misfit.rank == 0 || facts.peer_port == 0) &&
-        (candidates > 1 || !facts.method.empty())) {
+        (candidates > 1 || facts.has_request())) {
       break;
     }
     if (!entry.is_waiting() || entry.is_claimed || entry.id_is_given_out) continue;
@@ -180,10 +207,10 @@ Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
       facts = ReadSpanFacts(batch.bytes->view().subspan(span.body.offset, span.body.size));
       has_facts = true;
       if (facts.is_other_protocol) return nullptr;
+      request = HashRequest(facts);
     }
-    if (!facts.method.empty() && !SameMethod(facts.method, entry.span.method)) continue;
-    if (!facts.path.empty() && !SamePath(facts.path, entry.span.target)) continue;
-    if (facts.method.empty() &&
+    if (!FitsRequest(facts, entry.span.method, entry.span.target)) continue;
+    if (!facts.has_request() &&
         (!Encloses(entry, span) ||
          Distance(entry.span.request_first_ns, span.start_ns) > kVagueSlackNs)) {
       continue;
@@ -197,7 +224,7 @@ Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
     if (best == nullptr || misfit < best_misfit) best = &entry, best_misfit = misfit;
   }
   // A span that does not say what it did is recognised only if nothing else can be meant.
-  const bool is_vague = facts.method.empty() || (is_client && facts.path.empty());
+  const bool is_vague = !facts.has_request() || (is_client && !facts.is_grpc && facts.path.empty());
   if (candidates > 1 && is_vague && best_misfit.rank != 0) {
     ++*ambiguous;
     return nullptr;

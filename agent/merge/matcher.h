@@ -33,7 +33,8 @@ class Matcher {
  public:
   explicit Matcher(Window& window) : window_(window) {}
 
-  // `sender` null: ids alone decide, if only one process carried them. Claims the entries it finds.
+  // `sender` null: ids alone decide, if only one process carried them; likewise for what a sender
+  // forwards that never carried them itself. Claims the entries it finds.
   void Match(const model::OtlpBatch& batch, ProcessState* sender, MatchResult* out);
 
  private:
@@ -42,6 +43,8 @@ class Matcher {
   bool IsCallOfSender(const model::SpanRef& span, const ProcessState* sender) const;
   Entry* Best(Entry* chain, const model::SpanRef& span, const ProcessState* sender,
               uint64_t* ambiguous) const;
+  Entry* BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,
+                       const ProcessState& sender, uint64_t* ambiguous) const;
   Entry* BestAtEdge(const model::OtlpBatch& batch, const model::SpanRef& span,
                     const ProcessState& sender, uint64_t* ambiguous) const;
 

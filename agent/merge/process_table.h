@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <deque>
 #include <list>
-#include <map>
 #include <unordered_map>
 #include <vector>
 
+#include "merge/bare_index.h"
 #include "merge/entry.h"
 #include "model/process.h"
 
@@ -29,8 +29,12 @@ struct ProcessState {
   bool had_entries = false;
   uint32_t entries = 0;                    // in the window
   std::array<uint32_t, 2> with_context{};  // of those, by Role
-  // Those without context, by Role and time of the request's first byte.
-  std::array<std::multimap<uint64_t, Entry*>, 2> bare;
+  std::array<BareIndex, 2> bare;           // those without context, by Role
+  bool forwards_contexts = false;          // has sent one that a request had brought
+  // A thread has read a request while another one that it had read was still being answered: an
+  // event loop, a transport thread. Its thread says little then.
+  bool multiplexes = false;
+  uint32_t open_requests = 0;
   // Open requests to this process by the thread that read them.
   std::unordered_map<uint32_t, std::vector<Entry*>> open_by_thread;
   std::list<ProcessState*>::iterator age;

@@ -10,13 +10,18 @@ using model::Role;
 using model::SpanKind;
 
 model::PushResult Merge::State::PushBatch(model::OtlpBatch&& batch) {
+  // Metrics, logs and profiles have no other view to be merged with.
+  if (batch.signal != model::Signal::kTraces) return deps_.next.Push(std::move(batch));
   const uint64_t spans = batch.spans.size();
   ProcessState* sender = nullptr;
   if (batch.sender != nullptr) {
     sender = &processes_.Get(MergeKey(batch.sender->key));
     processes_.OnExport(*sender);
   }
-  const bool is_of_interest = sender != nullptr ? sender->had_entries : window_.size() != 0;
+  // A sender without exchanges of its own may be a collector that forwards.
+  const bool is_of_interest =
+      (sender != nullptr && sender->had_entries) || (sender == nullptr && window_.size() != 0) ||
+      window_.has_context(Role::kClient) || window_.has_context(Role::kServer);
   if (!is_of_interest) {
     const model::PushResult result = deps_.next.Push(std::move(batch));
     if (result == model::PushResult::kTaken) {

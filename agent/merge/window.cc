@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "merge/sdk/span_facts.h"
+
 namespace weft::merge {
 namespace {
 
@@ -28,7 +30,8 @@ bool Join(const TraceRef& a, const TraceRef& b) {
 
 Window::EndKey Window::EndOf(const Entry& entry) {
   const model::Span& span = entry.span;
-  return {span.client, span.request_sequence, span.client.IsLoopback() ? span.netns : 0};
+  return {span.client, span.request_sequence, span.stream_id,
+          span.client.IsLoopback() ? span.netns : 0};
 }
 
 ContextKey Window::KeyOf(const Entry& entry) {
@@ -51,12 +54,11 @@ Entry& Window::Add(model::Span&& span, ProcessState& process) {
     ++with_context_[role];
     ++process.with_context[role];
   } else {
-    process.bare[role].emplace(entry.span.request_first_ns, &entry);
+    process.bare[role].Add(entry.span.request_first_ns, &entry,
+                           HashRequest(entry.span.method, entry.span.target));
   }
   if (entry.span.client.known()) ends_[EndOf(entry)].by_role[role] = &entry;
-  if (!entry.is_client() && entry.span.thread != 0) {
-    process.open_by_thread[entry.span.thread].push_back(&entry);
-  }
+  if (!entry.is_client()) EnterThread(entry);
   Measure(entry);
   return entry;
 }
@@ -84,6 +86,7 @@ void Window::Update(Entry& entry, model::Span&& finished) {
   finished.client = old.client;
   finished.netns = old.netns;
   finished.request_sequence = old.request_sequence;
+  finished.stream_id = old.stream_id;
   finished.request_first_ns = std::min(old.request_first_ns, finished.request_first_ns);
   finished.thread = old.thread;
   if (finished.process == nullptr) finished.process = std::move(old.process);
@@ -91,7 +94,26 @@ void Window::Update(Entry& entry, model::Span&& finished) {
   Measure(entry);
 }
 
+// Requests that wait on one HTTP/1 connection are answered one after the other, whoever reads them.
+void Window::EnterThread(Entry& entry) {
+  if (entry.span.thread == 0) return;
+  auto& open = entry.process->open_by_thread[entry.span.thread];
+  for (Entry* earlier : open) {
+    const bool is_pipelined =
+        entry.span.stream_id == 0 && earlier->span.client == entry.span.client;
+    if (earlier->next_on_thread_ns == 0 && !is_pipelined) {
+      earlier->next_on_thread_ns = std::max<uint64_t>(entry.span.request_first_ns, 1);
+    }
+  }
+  open.push_back(&entry);
+  ++entry.process->open_requests;
+}
+
 void Window::Finish(Entry& entry, uint64_t now_ns) {
+  // Proof, not suspicion: the end of an earlier response may only have been seen late.
+  if (entry.next_on_thread_ns != 0 && entry.next_on_thread_ns < entry.span.response_last_ns) {
+    entry.process->multiplexes = true;
+  }
   entry.finished_at_ns = std::max<uint64_t>(now_ns, 1);
   LeaveThread(entry);
 }
@@ -101,7 +123,7 @@ void Window::LeaveThread(Entry& entry) {
   auto& threads = entry.process->open_by_thread;
   auto it = threads.find(entry.span.thread);
   if (it == threads.end()) return;
-  std::erase(it->second, &entry);
+  entry.process->open_requests -= static_cast<uint32_t>(std::erase(it->second, &entry));
   if (it->second.empty()) threads.erase(it);
 }
 
@@ -126,10 +148,7 @@ model::Span Window::Remove(Entry& entry, uint64_t now_ns) {
     past_[key] = {entry.self, now_ns + past_ns_};
     past_order_.push_back({now_ns + past_ns_, key});
   } else {
-    auto& bare = process.bare[role];
-    auto [it, end] = bare.equal_range(entry.indexed_at_ns);
-    while (it != end && it->second != &entry) ++it;
-    if (it != end) bare.erase(it);
+    process.bare[role].Remove(entry.indexed_at_ns, &entry);
   }
   if (auto it = ends_.find(EndOf(entry)); it != ends_.end()) {
     Ends& ends = it->second;

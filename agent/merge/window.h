@@ -63,13 +63,14 @@ class Window {
  private:
   struct EndKey {
     model::Endpoint client;
-    uint32_t sequence = 0;
+    uint32_t sequence = 0, stream = 0;
     uint64_t netns = 0;  // of loopback addresses only, which exist in every namespace
     bool operator==(const EndKey&) const = default;
   };
   struct EndKeyHash {
     size_t operator()(const EndKey& k) const {
-      return model::EndpointHash()(k.client) ^ (k.sequence * 0x9E3779B97F4A7C15ull) ^ k.netns;
+      return model::EndpointHash()(k.client) ^
+             ((uint64_t{k.stream} << 32 | k.sequence) * 0x9E3779B97F4A7C15ull) ^ k.netns;
     }
   };
   struct Ends {
@@ -94,6 +95,7 @@ class Window {
   static ContextKey KeyOf(const Entry& entry);
   void Measure(Entry& entry);
   void Unchain(Entry& entry);
+  static void EnterThread(Entry& entry);
   static void LeaveThread(Entry& entry);
 
   const uint64_t past_ns_;

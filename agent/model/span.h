@@ -92,7 +92,11 @@ struct Span {
   Endpoint client;  // the side that sends requests
   Endpoint server;  // as this side sees it
   uint64_t netns = 0;
-  uint32_t request_sequence = 0;  // raw TCP sequence number of the request's first byte
+  // Raw TCP sequence number of the request's first byte; 0 where HTTP/2 is read out of a TLS
+  // library, since the two ends cut their calls differently: then the stream is enough.
+  uint32_t request_sequence = 0;
+  uint32_t stream_id = 0;  // HTTP/2; 0 = HTTP/1
+  bool is_tls = false;     // read as plaintext of a TLS library
 
   std::string method;        // as on the wire
   std::string target;        // path without query, as on the wire
@@ -101,6 +105,8 @@ struct Span {
   // kFinished only.
   std::string name;
   bool is_error = false;
+  // gRPC messages in each direction; nothing where they could not be counted.
+  std::optional<uint32_t> request_messages, response_messages;
   AttributeList attributes;  // semantic conventions, without weft.*
 };
 

@@ -1,6 +1,8 @@
 #include "net/address.h"
 
 #include <netdb.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -96,6 +98,44 @@ base::Result<int> BindSocket(std::string_view endpoint, int type, uint16_t* port
     *port = FromSocketAddress(bound).port;
   }
   return fd;
+}
+
+namespace {
+
+// Whether `path` is a socket that was left behind. When in doubt it is not.
+bool IsStaleSocket(const std::string& path, const sockaddr_un& at) {
+  struct stat before {
+  }, after{};
+  if (lstat(path.c_str(), &before) != 0 || !S_ISSOCK(before.st_mode)) return false;
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  int rc = connect(probe, reinterpret_cast<const sockaddr*>(&at), sizeof at);
+  bool refused = rc != 0 && errno == ECONNREFUSED;
+  close(probe);
+  return refused && lstat(path.c_str(), &after) == 0 && after.st_ino == before.st_ino;
+}
+
+}  // namespace
+
+base::Result<int> BindUnixSocket(const std::string& path, uint32_t mode) {
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof at.sun_path) {
+    return base::Error("bind unix://" + path + ": the path has no or too many characters");
+  }
+  std::memcpy(at.sun_path, path.data(), path.size());
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return base::Error("bind unix://" + path + ": " + std::strerror(errno));
+  fchmod(fd, mode);  // so that the file is never open wider than it should be
+  int rc = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at);
+  if (rc != 0 && errno == EADDRINUSE && IsStaleSocket(path, at)) {
+    unlink(path.c_str());
+    rc = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at);
+  }
+  if (rc == 0 && chmod(path.c_str(), mode) == 0) return fd;
+  int error = errno;
+  close(fd);
+  return base::Error("bind unix://" + path + ": " + std::strerror(error));
 }
 
 std::shared_ptr<void> Resolve(EventLoop& loop, const std::string& host, uint16_t port,

@@ -32,6 +32,10 @@ model::Endpoint FromSocketAddress(const SocketAddress& address);
 // A socket of `type` bound to "host:port", and its port. Blocks for the name; for start-up.
 base::Result<int> BindSocket(std::string_view endpoint, int type, uint16_t* port);
 
+// A unix socket bound at `path`. A socket file that nobody listens on is replaced; anything else
+// that is there stays and is an error.
+base::Result<int> BindUnixSocket(const std::string& path, uint32_t mode);
+
 // Asks the resolver in the background. `done` is called on the loop, never from inside; drop the
 // returned handle to make sure that it is not called any more.
 using Addresses = std::vector<model::Endpoint>;

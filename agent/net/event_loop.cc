@@ -52,6 +52,8 @@ struct EventLoop::Impl {
   TimerId next_timer = 1;
   std::vector<uint8_t> receive_buffer = std::vector<uint8_t>(kReceiveBufferBytes);
 
+  std::vector<uint8_t> plaintext_buffer;  // made when first needed
+
   TimerId Add(std::chrono::nanoseconds delay, std::chrono::nanoseconds period, Task task) {
     auto timer = std::make_shared<Timer>(context);
     timer->task = std::move(task);
@@ -131,5 +133,10 @@ void EventLoop::Unwatch(int fd) {
 boost::asio::io_context& EventLoop::context() { return impl_->context; }
 
 std::span<uint8_t> EventLoop::receive_buffer() { return impl_->receive_buffer; }
+
+std::span<uint8_t> EventLoop::plaintext_buffer() {
+  impl_->plaintext_buffer.resize(kReceiveBufferBytes);
+  return impl_->plaintext_buffer;
+}
 
 }  // namespace weft::net

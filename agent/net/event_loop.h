@@ -51,6 +51,8 @@ class EventLoop {
   // sockets share; its content lives until the handler that filled it returns.
   boost::asio::io_context& context();
   std::span<uint8_t> receive_buffer();
+  // The same for what TLS has decrypted.
+  std::span<uint8_t> plaintext_buffer();
 
  private:
   struct Impl;

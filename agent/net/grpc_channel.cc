@@ -6,6 +6,7 @@
 
 #include "net/address.h"
 #include "net/event_loop.h"
+#include "net/http/client_parts.h"
 #include "net/http/grpc_session.h"
 #include "net/http_client.h"
 
@@ -18,10 +19,15 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
                                 public std::enable_shared_from_this<GrpcChannel::Impl> {
  public:
   Impl(EventLoop& loop, Options options) : loop_(loop), options_(std::move(options)) {
-    for (std::string_view scheme : {"http://", "grpc://"}) {
-      if (options_.endpoint.starts_with(scheme)) options_.endpoint.erase(0, scheme.size());
+    for (std::string_view scheme : {"http://", "grpc://", "https://", "grpcs://"}) {
+      if (!options_.endpoint.starts_with(scheme)) continue;
+      options_.endpoint.erase(0, scheme.size());
+      if (scheme.ends_with("s://") && !options_.tls) options_.tls.emplace();
     }
     options_.endpoint.resize(std::min(options_.endpoint.find('/'), options_.endpoint.size()));
+    if (options_.tls) {
+      credentials_.emplace(*options_.tls, TlsSide::kClient, std::vector<std::string>{"h2"});
+    }
   }
 
   void Start() {
@@ -91,13 +97,18 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
   void OnSessionClosed(GrpcSession& session) override {
     bool was_current = &session == current_;
     bool was_ready = session.was_ready();
+    std::string failure = session.failure();
     auto self = shared_from_this();
     std::erase_if(sessions_, [&](const auto& s) { return s.get() == &session; });
     if (!was_current) return PostDispatch();
     current_ = nullptr;
     loop_.Cancel(std::exchange(attempt_timer_, 0));
     if (was_ready) return ScheduleAttempt();
-    TryNextAddress("no HTTP/2 connection");
+    TryNextAddress(failure.empty() ? "no HTTP/2 connection" : failure);
+  }
+
+  void SetHeader(std::string_view name, std::string_view value) {
+    SetHeaderIn(name, value, &options_.headers);
   }
 
  private:
@@ -115,7 +126,14 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void TryNextAddress(const std::string& reason) {
     if (addresses_.empty()) return FailAttempt("connect " + options_.endpoint + ": " + reason);
-    auto session = std::make_unique<GrpcSession>(loop_, *this, options_, addresses_.back());
+    std::unique_ptr<TlsSession> tls;
+    if (credentials_) {
+      auto made = MakeClientTls(*credentials_, options_.endpoint);
+      if (!made.ok()) return FailAttempt(std::string(made.status().message()));
+      tls = std::move(*made);
+    }
+    auto session =
+        std::make_unique<GrpcSession>(loop_, *this, options_, addresses_.back(), std::move(tls));
     addresses_.pop_back();
     if (!session->Connect()) return FailAttempt("no file descriptor");
     current_ = session.get();
@@ -225,6 +243,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   EventLoop& loop_;
   Options options_;
+  std::optional<TlsCredentials> credentials_;
   base::ByteCredit reply_credit_{UINT64_MAX / 2};  // replies are bounded one by one
   std::deque<GrpcCallRef> waiting_;
   std::vector<std::pair<GrpcCallRef, GrpcReply>> completed_;
@@ -250,6 +269,10 @@ GrpcChannel::~GrpcChannel() { impl_->Shutdown(); }
 void GrpcChannel::Call(std::string_view path, base::Gathered&& payload, std::string_view encoding,
                        std::function<void(GrpcReply&&)> done) {
   impl_->Call(path, std::move(payload), encoding, std::move(done));
+}
+
+void GrpcChannel::SetHeader(std::string_view lower_name, std::string_view value) {
+  impl_->SetHeader(lower_name, value);
 }
 
 bool GrpcChannel::connected() const { return impl_->connected(); }

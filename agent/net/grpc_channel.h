@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "net/tls.h"
 
 namespace weft::net {
 
@@ -36,7 +37,7 @@ struct GrpcReply {
 class GrpcChannel {
  public:
   struct Options {
-    std::string endpoint;      // "host:4317", optionally with http:// or grpc://
+    std::string endpoint;      // "host:4317", optionally with http(s):// or grpc(s)://
     size_t max_in_flight = 8;  // further calls wait in order
     // From Call to done; then the answer is status 4 and the stream is reset.
     std::chrono::milliseconds timeout{10'000};
@@ -48,6 +49,8 @@ class GrpcChannel {
     std::chrono::milliseconds ping_timeout{20'000};   // silence before the connection is given up
     std::chrono::milliseconds resolve_interval{30'000};  // leave an address that the name lost
     uint64_t max_reply_bytes = 4 << 20;
+    // TLS with ALPN h2; an https:// or grpcs:// endpoint without it: the system's store.
+    std::optional<TlsFiles> tls = {};
   };
   // Starts connecting.
   GrpcChannel(EventLoop& loop, Options options);
@@ -59,6 +62,8 @@ class GrpcChannel {
   // says so. `done` is called exactly once, never from inside Call, and may make further calls.
   void Call(std::string_view path, base::Gathered&& payload, std::string_view encoding,
             std::function<void(GrpcReply&&)> done);
+  // For calls that start from now on; an empty value takes the header away.
+  void SetHeader(std::string_view lower_name, std::string_view value);
   bool connected() const;
   // Calls not done, waiting ones included.
   size_t open_calls() const;

@@ -88,7 +88,7 @@ base::Result<std::pair<std::string, uint16_t>> SplitHostPort(std::string_view en
   auto bad = [whole = std::string(endpoint)] {
     return base::Error("endpoint \"" + whole + "\" is not host:port");
   };
-  for (std::string_view scheme : {"http://", "grpc://"}) {
+  for (std::string_view scheme : {"http://", "grpc://", "https://", "grpcs://"}) {
     if (endpoint.starts_with(scheme)) endpoint.remove_prefix(scheme.size());
   }
   endpoint = endpoint.substr(0, endpoint.find('/'));

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +28,7 @@
 #include "base/result.h"
 #include "model/endpoint.h"
 #include "net/credit_charge.h"
+#include "net/tls.h"
 
 namespace weft::base {
 class MetricRegistry;
@@ -43,9 +45,10 @@ struct Request {
   HeaderList headers;               // names in lower case, in order
   // The first value of that name; empty when absent.
   std::string_view Header(std::string_view lower_name) const;
-  base::ByteBuffer body;  // inflated; for gRPC the one message
-  CreditCharge charge;    // held for `body`
-  model::Endpoint peer, local;
+  base::ByteBuffer body;        // inflated; for gRPC the one message
+  CreditCharge charge;          // held for `body`
+  model::Endpoint peer, local;  // both unknown on a unix socket
+  int32_t peer_pid = 0;         // unix socket: who connected; else 0
   bool is_grpc = false;
 };
 
@@ -105,7 +108,7 @@ class Responder {
 using Service = std::function<void(Request&&, Responder)>;
 
 struct ListenerOptions {
-  std::string endpoint = "127.0.0.1:4317";  // port 0: any free one
+  std::string endpoint = "127.0.0.1:4317";  // port 0: any free one; or unix:///path
   size_t max_connections = 1024;            // further ones are accepted, closed and counted
   uint64_t max_body_bytes = 64 << 20;       // as sent, and again after inflating
   std::chrono::milliseconds header_timeout{
@@ -115,6 +118,18 @@ struct ListenerOptions {
   std::chrono::milliseconds idle_timeout{300'000};  // no request open and nothing received
   std::string name = "listener";                    // the value of the metrics' label `listener`
   base::MetricRegistry* metrics = nullptr;  // must outlive the Listener; null: counted privately
+  std::optional<TlsFiles> tls = {};         // TLS only; ALPN offers h2 and http/1.1
+  uint32_t unix_mode = 0660;                // permissions of a unix:///path endpoint
+  // Of one address, 0: no cap of its own. Without one, too, a quarter of max_connections is kept
+  // from an address that holds half of them.
+  size_t max_connections_per_peer = 0;
+  // A body slower than this, on the average of a connection, ends after a grace of some seconds.
+  uint64_t min_body_bytes_per_second = 500;
+  // HTTP/2: silence before we ping, and how long the answer may take. 0: no pings.
+  std::chrono::milliseconds ping_interval{60'000}, ping_timeout{20'000};
+  // A connection older than this (± 10 %) is asked to reconnect (GOAWAY, Connection: close), and
+  // closed after the grace, so that load spreads again. 0: never.
+  std::chrono::milliseconds max_connection_age{0}, max_connection_age_grace{10'000};
 };
 
 // Threads: the loop's (or before the loop runs); the counters from any. Owns: its connections. The

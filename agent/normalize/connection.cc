@@ -1,8 +1,14 @@
 #include "normalize/connection.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
+#include "normalize/http2_pairing.h"
+#include "normalize/http2_role.h"
+#include "normalize/pairing.h"
 #include "protocols/http1/head.h"
+#include "protocols/http2/connection.h"
 
 namespace weft::normalize {
 namespace {
@@ -15,9 +21,8 @@ using protocols::http1::MessageKind;
 // The time of a call is when it returned: a response may seem this much older than its request.
 constexpr uint64_t kTimeSlackNs = 200'000;
 
-Direction Opposite(Direction direction) {
-  return direction == Direction::kSend ? Direction::kReceive : Direction::kSend;
-}
+// Of a client's preface; fewer bytes may begin an HTTP/1 request.
+constexpr size_t kPrefaceProof = 4;
 
 }  // namespace
 
@@ -41,12 +46,15 @@ void Connection::OnSegment(const model::Segment& segment) {
 }
 
 void Connection::OnData(const model::Segment& segment) {
+  // Behind TLS only its plaintext counts.
+  if (is_tls_ && !segment.is_tls) return;
+  if (segment.is_tls && !is_tls_) StartTls();
   Stream& own = stream(segment.direction);
   if (is_tunnel_ || segment.length == 0) return;
+  protocol_ = segment.protocol;
   if (!own.started()) {
     own.Start(identity_->joined_in_middle ? segment.position : 0);
-    if (pairing_ != nullptr && segment.direction != pairing_->requests())
-      pairing_->StartResponsesAt(own.expected());
+    if (dialogue_ != nullptr) dialogue_->StartAt(segment.direction, own.expected());
   }
   Piece piece;
   piece.position = segment.position;
@@ -73,8 +81,16 @@ void Connection::OnData(const model::Segment& segment) {
   DeliverReady();
 }
 
+void Connection::StartTls() {
+  is_tls_ = true;
+  Abandon(Outcome::kUnobserved);
+  dialogue_.reset();
+  streams_ = {};
+  is_tunnel_ = false;
+}
+
 bool Connection::MayCarryRequests(Direction direction) const {
-  return pairing_ == nullptr || direction == pairing_->requests();
+  return dialogue_ == nullptr || direction == dialogue_->requests();
 }
 
 // Two things make a piece wait though it is next in its direction: older bytes of the other
@@ -83,8 +99,11 @@ bool Connection::MayCarryRequests(Direction direction) const {
 bool Connection::MustWait(Direction direction, const Piece& piece) const {
   const Stream& other = stream(Opposite(direction));
   if (other.has_hole() && other.first_held().time_ns < piece.time_ns) return true;
-  if (pairing_ != nullptr)
-    return direction != pairing_->requests() && pairing_->ExpectsRequestFirst();
+  if (dialogue_ != nullptr)
+    return direction != dialogue_->requests() && dialogue_->ExpectsRequestFirst();
+  // A server may send its SETTINGS before the preface has come.
+  if (protocol_ == model::WireProtocol::kHttp2)
+    return !identity_->joined_in_middle && !protocols::http2::IsPreface(piece.captured);
   const std::string_view bytes = base::AsText(piece.captured);
   // One byte says too little: "H" may begin a HEAD request.
   return bytes.size() > 1 && IsPlausiblePrefix(MessageKind::kResponse, bytes);
@@ -130,8 +149,8 @@ void Connection::ForceFirst(Direction direction) {
     return;
   }
   if (held.piece.position > own.expected()) {
-    if (pairing_ != nullptr) {
-      pairing_->OnLost(direction, held.piece.position - own.expected(), held.piece.time_ns);
+    if (dialogue_ != nullptr) {
+      dialogue_->OnLost(direction, held.piece.position - own.expected(), held.piece.time_ns);
     }
     own.AdvanceTo(held.piece.position);
   }
@@ -140,18 +159,37 @@ void Connection::ForceFirst(Direction direction) {
 
 void Connection::Deliver(Direction direction, const Piece& piece) {
   stream(direction).AdvanceTo(piece.end());
-  if (is_tunnel_ || (pairing_ == nullptr && !ChooseRole(direction, piece))) return;
-  pairing_->OnPiece(direction, piece);
-  if (!pairing_->is_plausible()) pairing_.reset();
-  if (pairing_ != nullptr && pairing_->is_tunnel()) {
+  if (is_tunnel_ || (dialogue_ == nullptr && !ChooseRole(direction, piece))) return;
+  dialogue_->OnPiece(direction, piece);
+  if (!dialogue_->is_plausible()) dialogue_.reset();
+  if (dialogue_ != nullptr && dialogue_->is_tunnel()) LeaveProtocol(direction, piece);
+}
+
+void Connection::LeaveProtocol(Direction direction, Piece piece) {
+  std::optional<Upgrade> upgrade = dialogue_->TakeUpgrade();
+  const Direction requests = dialogue_->requests();
+  dialogue_.reset();
+  if (!upgrade) {
     is_tunnel_ = true;
-    pairing_.reset();
+    return;
   }
+  const Http2Start start{protocols::http2::Start::kUpgraded, requests, stream(requests).expected(),
+                         upgrade->response_offset, is_tls_};
+  auto http2 = std::make_unique<Http2Pairing>(shared_, *identity_, start);
+  const uint64_t end = upgrade->response_offset;
+  http2->Adopt(*std::move(upgrade));
+  protocol_ = model::WireProtocol::kHttp2;
+  if (end < piece.end()) {
+    piece.CutFront(end - piece.position);
+    http2->OnPiece(direction, piece);
+  }
+  dialogue_ = std::move(http2);
 }
 
 bool Connection::ChooseRole(Direction direction, const Piece& piece) {
   const std::string_view bytes = base::AsText(piece.captured);
   if (bytes.empty()) return false;
+  if (IsHttp2(piece)) return ChooseHttp2Role(direction, piece);
   // The first bytes of a connection may be a part of a start line that only its rest will show to
   // be one.
   const bool is_first = piece.position == 0 && !identity_->joined_in_middle;
@@ -162,8 +200,34 @@ bool Connection::ChooseRole(Direction direction, const Piece& piece) {
                      bytes.substr(std::min(bytes.find_first_not_of("\r\n"), bytes.size())))) {
     return false;
   }
-  pairing_ = std::make_unique<Pairing>(shared_, *identity_, direction, piece.position,
-                                       stream(Opposite(direction)).expected());
+  dialogue_ = std::make_unique<Pairing>(shared_, *identity_, direction, piece.position,
+                                        stream(Opposite(direction)).expected(), is_tls_);
+  return true;
+}
+
+bool Connection::IsHttp2(const Piece& piece) const {
+  return protocol_ == model::WireProtocol::kHttp2 ||
+         (piece.captured.size() >= kPrefaceProof && protocols::http2::IsPreface(piece.captured));
+}
+
+bool Connection::ChooseHttp2Role(Direction direction, const Piece& piece) {
+  using protocols::http2::Side;
+  const bool has_preface = protocols::http2::IsPreface(piece.captured);
+  std::optional<Side> side;
+  if (has_preface) {
+    side = Side::kClient;
+  } else {
+    side = WhoSpeaks(piece.captured, piece.length);
+  }
+  if (!side) return false;
+  const Direction requests = *side == Side::kClient ? direction : Opposite(direction);
+  const Stream& other = stream(Opposite(requests));
+  const bool speaks_requests = requests == direction;
+  const Http2Start start{
+      has_preface ? protocols::http2::Start::kPreface : protocols::http2::Start::kJoined, requests,
+      speaks_requests ? piece.position : stream(requests).expected(),
+      speaks_requests ? other.expected() : piece.position, is_tls_};
+  dialogue_ = std::make_unique<Http2Pairing>(shared_, *identity_, start);
   return true;
 }
 
@@ -186,7 +250,7 @@ void Connection::ForceUntil(uint64_t pass) {
 void Connection::End(Direction direction) {
   Ending& ending = endings_[static_cast<size_t>(direction)];
   ending.is_due = false;
-  if (pairing_ != nullptr) pairing_->OnEnd(direction, ending.time_ns);
+  if (dialogue_ != nullptr) dialogue_->OnEnd(direction, ending.time_ns);
 }
 
 void Connection::EndPass(uint64_t now_ns) {
@@ -205,19 +269,18 @@ void Connection::EndPass(uint64_t now_ns) {
     closing_.is_due = false;
     is_closed_ = true;
   }
-  const uint64_t quiet_ns = static_cast<uint64_t>(shared_.options.quiet_ms) * 1'000'000;
-  if (pairing_ != nullptr && now_ns > quiet_ns) pairing_->FinishQuiet(now_ns - quiet_ns);
+  if (dialogue_ != nullptr) dialogue_->EndPass(now_ns);
 }
 
 bool Connection::needs_watch() const {
   const bool has_held = streams_[0].has_held() || streams_[1].has_held();
   const bool has_ending = endings_[0].is_due || endings_[1].is_due || closing_.is_due;
-  return has_held || has_ending || (pairing_ != nullptr && pairing_->has_open_end());
+  return has_held || has_ending || (dialogue_ != nullptr && dialogue_->needs_watch());
 }
 
 void Connection::Abandon(Outcome outcome) {
   ForceUntil(UINT64_MAX);
-  if (pairing_ != nullptr) pairing_->Abandon(outcome);
+  if (dialogue_ != nullptr) dialogue_->Abandon(outcome);
 }
 
 }  // namespace weft::normalize

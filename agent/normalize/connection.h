@@ -1,19 +1,21 @@
 // Connection: one entry of the Normalizer's table. It brings both directions in order, decides
 // which of them carries requests (the first in which a request head can begin), and feeds a Pairing
-// from then on. A connection that never speaks HTTP costs this struct and one comparison a Segment.
+// from then on; what the kernel marks as HTTP/2, and what begins with its preface, goes to an
+// Http2Pairing, as does an HTTP/1.1 connection that is upgraded to h2c. A connection that never
+// speaks HTTP costs this struct and one comparison a Segment.
 #pragma once
 
 #include <array>
 #include <memory>
 
 #include "model/segment.h"
-#include "normalize/pairing.h"
+#include "normalize/dialogue.h"
 #include "normalize/shared.h"
 #include "normalize/stream.h"
 
 namespace weft::normalize {
 
-// Threads: one. Owns: its identity and Pairing; `shared` outlives it.
+// Threads: one. Owns: its identity and Dialogue; `shared` outlives it.
 class Connection {
  public:
   Connection(Shared& shared, std::shared_ptr<const model::Connection> identity)
@@ -50,6 +52,12 @@ class Connection {
   void ReleaseResponsesBefore(model::Direction direction, const Piece& piece);
   void Deliver(model::Direction direction, const Piece& piece);
   bool ChooseRole(model::Direction direction, const Piece& piece);
+  bool ChooseHttp2Role(model::Direction direction, const Piece& piece);
+  bool IsHttp2(const Piece& piece) const;
+  // The dialogue has left its protocol: for another one, or for good.
+  void LeaveProtocol(model::Direction direction, Piece piece);
+  // From now on plaintext of a TLS library: what was read before was the way there.
+  void StartTls();
   // Delivers held pieces, in order of time, as long as one of them has its turn.
   void DeliverReady();
   bool IsReady(model::Direction direction) const;
@@ -66,7 +74,9 @@ class Connection {
   Ending closing_;
   bool is_closed_ = false;
   bool is_tunnel_ = false;
-  std::unique_ptr<Pairing> pairing_;
+  bool is_tls_ = false;
+  model::WireProtocol protocol_ = model::WireProtocol::kHttp1;  // as the kernel says
+  std::unique_ptr<Dialogue> dialogue_;
 };
 
 }  // namespace weft::normalize

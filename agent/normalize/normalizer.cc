@@ -32,6 +32,16 @@ base::ConfigBlock Describe(Options& options) {
            .doc = "connections; beyond it the least recently used one is forgotten",
            .min = 16,
            .max = 4'000'000},
+          {.key = "max_streams",
+           .value = &options.max_streams,
+           .doc = "open HTTP/2 streams; beyond it the least recently used one is finished",
+           .min = 16,
+           .max = 4'000'000},
+          {.key = "http2_table_bytes",
+           .value = &options.http2_table_bytes,
+           .doc = "bytes of HTTP/2 header tables; beyond it the least recently used is forgotten",
+           .min = 1 << 20,
+           .max = 1ll << 36},
           {.key = "quiet_ms",
            .value = &options.quiet_ms,
            .doc =
@@ -74,6 +84,17 @@ struct Normalizer::Meters {
   base::Metric& upgrades = Counter("weft_normalize_upgrades_total", "connections that left HTTP");
   base::Metric& smuggling =
       Counter("weft_normalize_ambiguous_lengths_total", "messages with two kinds of length");
+  base::Metric& streams_evicted =
+      Counter("weft_normalize_streams_evicted_total", "HTTP/2 streams finished for want of room");
+  base::Metric& tables_evicted = Counter("weft_normalize_header_tables_evicted_total",
+                                         "HTTP/2 header tables forgotten for want of room");
+  base::Metric& unknown_fields = Counter("weft_normalize_unknown_header_fields_total",
+                                         "HTTP/2 header fields whose table entry was never seen");
+  base::Metric& calls = Counter("weft_normalize_grpc_calls_total", "exchanges that were gRPC");
+  base::Metric& streams =
+      registry.Get(base::MetricKind::kGauge, "weft_normalize_streams", "open HTTP/2 streams");
+  base::Metric& table_bytes = registry.Get(base::MetricKind::kGauge, "weft_normalize_http2_bytes",
+                                           "bytes of HTTP/2 connections' state");
   base::Metric& evicted =
       Counter("weft_normalize_connections_evicted_total", "connections forgotten for want of room");
   base::Metric& connections = registry.Get(base::MetricKind::kGauge, "weft_normalize_connections",
@@ -215,6 +236,12 @@ void Normalizer::CountPass() {
   m.exports.Add(c.telemetry_exports);
   m.upgrades.Add(c.upgrades);
   m.smuggling.Add(c.smuggling_suspects);
+  m.streams_evicted.Add(c.streams_evicted);
+  m.tables_evicted.Add(c.tables_evicted);
+  m.unknown_fields.Add(c.unknown_fields);
+  m.calls.Add(c.calls);
+  m.streams.Set(static_cast<int64_t>(shared_->http2.streams.size()));
+  m.table_bytes.Set(static_cast<int64_t>(shared_->http2.bytes));
   m.connections.Set(static_cast<int64_t>(connections_.size()));
   c = Counts{};
 }

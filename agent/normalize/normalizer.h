@@ -25,9 +25,11 @@ namespace weft::normalize {
 // Config block "capture.http".
 struct Options {
   std::vector<std::string>
-      query_values_allowed;          // keys whose values stay in url.query and url.full
-  bool trust_forwarded = false;      // client.address from X-Forwarded-For
-  int64_t max_connections = 65'536;  // beyond it the least recently used one is forgotten
+      query_values_allowed;              // keys whose values stay in url.query and url.full
+  bool trust_forwarded = false;          // client.address from X-Forwarded-For
+  int64_t max_connections = 65'536;      // beyond it the least recently used one is forgotten
+  int64_t max_streams = 65'536;          // open HTTP/2 streams of all connections, likewise
+  int64_t http2_table_bytes = 64 << 20;  // header tables; beyond it the least recently used is lost
   int64_t quiet_ms = 2'000;  // a response whose end was not captured is over after this silence
 };
 base::ConfigBlock Describe(Options& options);

@@ -1,10 +1,11 @@
 #include "normalize/pairing.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
-#include "normalize/telemetry_export.h"
-#include "normalize/trace_context.h"
+#include "normalize/conventions/telemetry_export.h"
+#include "normalize/conventions/trace_context.h"
 
 namespace weft::normalize {
 namespace {
@@ -24,38 +25,15 @@ constexpr size_t kCompactAfter = 16;
 // A queue that was longer gives its memory back.
 constexpr size_t kMaxKept = 32;
 
-Direction Opposite(Direction direction) {
-  return direction == Direction::kSend ? Direction::kReceive : Direction::kSend;
-}
-
 RequestClass ClassOf(std::string_view method) {
   if (method == "HEAD") return RequestClass::kHead;
   return method == "CONNECT" ? RequestClass::kConnect : RequestClass::kOther;
 }
 
-// What is told when the request head is parsed: everything but the attributes.
-model::Span OpenedCopy(const model::Span& span) {
-  model::Span copy;
-  copy.phase = model::SpanPhase::kOpened;
-  copy.role = span.role;
-  copy.exchange_id = span.exchange_id;
-  copy.process = span.process;
-  copy.thread = span.thread;
-  copy.context = span.context;
-  copy.request_first_ns = span.request_first_ns;
-  copy.client = span.client;
-  copy.server = span.server;
-  copy.netns = span.netns;
-  copy.request_sequence = span.request_sequence;
-  copy.method = span.method;
-  copy.target = span.target;
-  return copy;
-}
-
 }  // namespace
 
 Pairing::Pairing(Shared& shared, const model::Connection& connection, Direction requests,
-                 uint64_t request_offset, uint64_t response_offset)
+                 uint64_t request_offset, uint64_t response_offset, bool is_tls)
     : shared_(shared),
       connection_(connection),
       requests_(requests),
@@ -63,7 +41,8 @@ Pairing::Pairing(Shared& shared, const model::Connection& connection, Direction 
       request_(MessageKind::kRequest, request_offset),
       response_(MessageKind::kResponse, response_offset),
       // What the server said before may have been the middle of something.
-      is_doubtful_(response_offset != 0) {}
+      is_doubtful_(response_offset != 0),
+      is_tls_(is_tls) {}
 
 void Pairing::OnPiece(Direction direction, const Piece& piece) {
   if (is_tunnel_) return;
@@ -157,15 +136,14 @@ void Pairing::Open(const Head& head, uint64_t offset, const Piece& piece) {
   Exchange& exchange = exchanges_.emplace_back();
   exchange.request_begin = offset;
   request_open_ = true;
-  if (IsTelemetryExport(head, target.path)) {
+  if (IsTelemetryExport(head.method, head.content_type, target.path)) {
     exchange.kind = Kind::kMuted;
     ++shared_.counts.telemetry_exports;
     return;
   }
   exchange.unix_offset_ns = shared_.unix_offset_ns;
   FillSpan(head, target, offset, piece, &exchange.span);
-  ++shared_.counts.opened;
-  shared_.out.items.push_back(OpenedCopy(exchange.span));
+  shared_.Open(exchange.span);
 }
 
 void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, const Piece& piece,
@@ -176,7 +154,9 @@ void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, 
   span->exchange_id = shared_.next_exchange_id++;
   if (piece.process != nullptr) span->process = *piece.process;
   span->thread = piece.thread;
-  span->context = ReadWireContext(head);
+  span->is_tls = is_tls_;
+  span->context = ReadWireContext(head.traceparent, head.traceparent_count,
+                                  std::span(head.tracestate).first(head.tracestate_count));
   span->request_first_ns = first_ns + static_cast<uint64_t>(exchanges_.back().unix_offset_ns);
   span->client = span->role == model::Role::kServer ? connection_.remote : connection_.local;
   span->server = span->role == model::Role::kServer ? connection_.local : connection_.remote;
@@ -184,7 +164,14 @@ void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, 
   span->request_sequence = begins_here
                                ? piece.sequence + static_cast<uint32_t>(offset - piece.position)
                                : request_head_.sequence;
-  shared_.conventions.DescribeRequest(head, target, text_, span);
+  RequestFacts facts{head.method, head.host, head.user_agent, head.forwarded_for, {}, is_tls_};
+  if (head.has_version) facts.version = head.minor_version == 0 ? "1.0" : "1.1";
+  exchanges_.back().is_call = IsGrpcContentType(head.content_type);
+  if (exchanges_.back().is_call) {
+    shared_.conventions.DescribeCall(facts, target, text_, span);
+  } else {
+    shared_.conventions.DescribeRequest(facts, target, text_, span);
+  }
 }
 
 // The open request reaches up to stream position `end`.
@@ -285,6 +272,8 @@ void Pairing::ResponseEvents(const Piece& piece) {
       const Head& head = shared_.parsed.heads[event.head];
       response_is_interim_ = head.status < 200 && head.status != 101;
       if (!response_is_interim_) StartResponse(head, event.offset, piece);
+    } else if (std::exchange(is_upgrading_, false)) {
+      LeaveToHttp2(event.offset);
     } else if (!std::exchange(response_is_interim_, false) && pending() != 0 &&
                front().response_started) {
       front().response_end = event.offset;
@@ -303,6 +292,8 @@ void Pairing::StartResponse(const Head& head, uint64_t offset, const Piece& piec
     return;
   }
   if (front().kind == Kind::kUnknown) return;
+  is_upgrading_ = head.status == 101 && head.upgrades_to_h2c && pending() == 1;
+  if (is_upgrading_) return;
   if (pending() > 1 && !is_doubtful_) is_pipelining_ = true;
   Exchange& exchange = front();
   const uint64_t first_ns = offset >= piece.position ? piece.time_ns : response_head_.time_ns;
@@ -314,11 +305,18 @@ void Pairing::StartResponse(const Head& head, uint64_t offset, const Piece& piec
   exchange.span.status_code = head.status;
 }
 
+// The request is not answered yet: HTTP/2 will do that, as stream 1.
+void Pairing::LeaveToHttp2(uint64_t response_offset) {
+  Exchange& exchange = front();
+  upgrade_ = Upgrade{response_offset, exchange.unix_offset_ns, std::nullopt};
+  if (exchange.kind == Kind::kReal) upgrade_->span = std::move(exchange.span);
+  PopFront();
+}
+
 void Pairing::Finish(Outcome outcome) {
   Exchange& exchange = front();
   if (exchange.kind == Kind::kReal) {
     model::Span& span = exchange.span;
-    span.phase = model::SpanPhase::kFinished;
     if (exchange.response_started) {
       span.response_last_ns =
           exchange.response_last_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
@@ -330,11 +328,24 @@ void Pairing::Finish(Outcome outcome) {
     }
     span.request_last_ns =
         std::max(span.request_last_ns, span.request_first_ns);  // T20: times within one call race
-    shared_.conventions.DescribeResult(outcome, &span);
-    ++shared_.counts.finished;
-    shared_.out.items.push_back(std::move(span));
+    DescribeResult(outcome, &exchange);
+    shared_.Finish(std::move(span));
   }
   PopFront();
+}
+
+void Pairing::DescribeResult(Outcome outcome, Exchange* exchange) {
+  model::Span* span = &exchange->span;
+  const std::string_view cause =
+      outcome == Outcome::kCutShort ? kConnectionClosed : std::string_view{};
+  if (!exchange->is_call) {
+    shared_.conventions.DescribeResult(outcome, kConnectionClosed, span);
+    return;
+  }
+  // gRPC-Web's own status is in the body, which is not read.
+  const bool is_refused = exchange->response_started && span->status_code >= 300;
+  const int status = is_refused ? GrpcStatusOfHttp(span->status_code) : kNoGrpcStatus;
+  shared_.conventions.DescribeCallResult(status, cause, span);
 }
 
 void Pairing::PopFront() {
@@ -421,8 +432,10 @@ void Pairing::Abandon(Outcome outcome) {
   while (pending() != 0) Finish(outcome);
 }
 
-void Pairing::FinishQuiet(uint64_t before_ns) {
-  if (has_open_end() && front().response_last_ns <= before_ns) Finish(Outcome::kAnswered);
+void Pairing::EndPass(uint64_t now_ns) {
+  const uint64_t quiet_ns = static_cast<uint64_t>(shared_.options.quiet_ms) * 1'000'000;
+  if (now_ns <= quiet_ns || !has_open_end()) return;
+  if (front().response_last_ns <= now_ns - quiet_ns) Finish(Outcome::kAnswered);
 }
 
 bool Pairing::ExpectsRequestFirst() const {

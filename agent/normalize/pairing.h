@@ -6,11 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "model/segment.h"
 #include "model/span.h"
-#include "normalize/semantic_conventions.h"
+#include "normalize/conventions/semantic_conventions.h"
+#include "normalize/dialogue.h"
 #include "normalize/shared.h"
 #include "normalize/stream.h"
 #include "protocols/http1/message_parser.h"
@@ -21,33 +24,29 @@ namespace weft::normalize {
 inline constexpr size_t kMaxPending = 256;
 
 // Threads: one. Owns: its open exchanges; `shared` and `connection` outlive it.
-class Pairing {
+class Pairing final : public Dialogue {
  public:
   // `requests` is the direction of requests. Offsets: where each direction's next byte is.
   Pairing(Shared& shared, const model::Connection& connection, model::Direction requests,
-          uint64_t request_offset, uint64_t response_offset);
+          uint64_t request_offset, uint64_t response_offset, bool is_tls);
 
-  model::Direction requests() const { return requests_; }
-  // The next bytes of a direction, which may be captured in part.
-  void OnPiece(model::Direction direction, const Piece& piece);
-  // The next `n` bytes of a direction are lost.
-  void OnLost(model::Direction direction, uint64_t n, uint64_t time_ns);
-  // The direction has ended in order, or the socket is gone (then both are called).
-  void OnEnd(model::Direction direction, uint64_t time_ns);
-  // Finishes every open exchange as it stands.
-  void Abandon(Outcome outcome);
-  // Silence: completes a response whose end cannot be seen if it has been quiet since `before_ns`.
-  void FinishQuiet(uint64_t before_ns);
-
-  // A response now would have no request, though nothing is known to be lost: its request is
-  // probably on its way.
-  bool ExpectsRequestFirst() const;
-  bool has_open_end() const;                     // FinishQuiet may have something to do
-  bool is_tunnel() const { return is_tunnel_; }  // left HTTP for good
+  model::Direction requests() const override { return requests_; }
+  void OnPiece(model::Direction direction, const Piece& piece) override;
+  void OnLost(model::Direction direction, uint64_t n, uint64_t time_ns) override;
+  void OnEnd(model::Direction direction, uint64_t time_ns) override;
+  void Abandon(Outcome outcome) override;
+  // Silence completes a response whose end cannot be seen.
+  void EndPass(uint64_t now_ns) override;
+  bool needs_watch() const override { return has_open_end(); }
+  bool ExpectsRequestFirst() const override;
+  bool is_tunnel() const override { return is_tunnel_; }
   // False while not even one head has been parsed, and what came cannot become one: this is not
   // HTTP.
-  bool is_plausible() const { return has_seen_head_ || !request_.is_lost(); }
-  void StartResponsesAt(uint64_t offset) { response_.StartAt(offset); }
+  bool is_plausible() const override { return has_seen_head_ || !request_.is_lost(); }
+  void StartAt(model::Direction direction, uint64_t offset) override {
+    if (direction != requests_) response_.StartAt(offset);
+  }
+  std::optional<Upgrade> TakeUpgrade() override { return std::exchange(upgrade_, std::nullopt); }
 
  private:
   // kMuted: an export of telemetry. kUnknown: any number of requests that could not be read.
@@ -62,6 +61,7 @@ class Pairing {
     int64_t unix_offset_ns =
         0;  // one for the whole exchange, so that durations come from the monotonic clock alone
     protocols::http1::BodyKind response_body = protocols::http1::BodyKind::kNone;
+    bool is_call = false;  // gRPC-Web
     model::Span span;
   };
   // Where a head that is not complete yet began.
@@ -83,7 +83,10 @@ class Pairing {
                 const Piece& piece, model::Span* span);
   void NoteRequestProgress(uint64_t end, uint64_t time_ns);
   void StartResponse(const protocols::http1::Head& head, uint64_t offset, const Piece& piece);
+  bool has_open_end() const;  // the end of the response cannot be seen
   void Finish(Outcome outcome);
+  void DescribeResult(Outcome outcome, Exchange* exchange);
+  void LeaveToHttp2(uint64_t response_offset);
   void PopFront();
   void OnRequestLost();
   Outcome OutcomeOfEnd() const;
@@ -111,6 +114,9 @@ class Pairing {
   bool is_doubtful_;                // bytes went unread since the last exchange that was seen whole
   bool has_seen_head_ = false;
   bool is_tunnel_ = false;
+  const bool is_tls_;
+  bool is_upgrading_ = false;  // a 101 to h2c
+  std::optional<Upgrade> upgrade_;
   bool may_skip_body_ = false;                // the open request was answered before its body began
   uint64_t last_ns_ = 0;                      // of the latest bytes, monotonic
   uint64_t last_open_position_ = UINT64_MAX;  // of the piece that opened the latest exchange

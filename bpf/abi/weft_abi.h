@@ -43,7 +43,7 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI_VERSION 1
+#define WEFT_ABI_VERSION 2
 
 #ifdef __cplusplus
 #define WEFT_ABI_ASSERT(condition, text) static_assert(condition, text)
@@ -71,6 +71,11 @@
 
 #define WEFT_DROP_REASON_COUNT 3
 
+/* What the kernel side took a connection for when it met its first bytes. */
+#define WEFT_PROTOCOLS(X)     \
+	X(HTTP1, 1, "http/1") \
+	X(HTTP2, 2, "http/2")
+
 enum weft_record_kind {
 #define WEFT_X(name, number, text) WEFT_RECORD_##name = number,
 	WEFT_RECORD_KINDS(WEFT_X)
@@ -80,6 +85,12 @@ enum weft_record_kind {
 enum weft_drop_reason {
 #define WEFT_X(name, number, text) WEFT_DROP_##name = number,
 	WEFT_DROP_REASONS(WEFT_X)
+#undef WEFT_X
+};
+
+enum weft_protocol {
+#define WEFT_X(name, number, text) WEFT_PROTOCOL_##name = number,
+	WEFT_PROTOCOLS(WEFT_X)
 #undef WEFT_X
 };
 
@@ -125,8 +136,13 @@ struct weft_connection {
 };
 WEFT_ABI_LAYOUT(weft_connection, 104, _pad, 102);
 
-/* DATA: one call that moved `length` bytes; `captured` of them, from `captured_offset` on, follow
- * the struct. The record may have unused room behind them. */
+#define WEFT_DATA_PLAINTEXT \
+	1 /* out of a TLS library: positions count plaintext, `sequence` does not */
+
+/* DATA: a call, or a part of one, that moved `length` bytes; `captured` of them, from
+ * `captured_offset` on, follow the struct. The record may have unused room behind them. On HTTP/2 a
+ * call may leave several records, which tile it; a frame's bytes are captured unless they are the
+ * payload of DATA. */
 struct weft_data {
 	struct weft_record_header header;
 	__u64 cookie;
@@ -139,9 +155,11 @@ struct weft_data {
 	__u32 tgid;
 	__u32 tid;
 	__u8 direction; /* enum weft_direction */
-	__u8 _pad[7];
+	__u8 protocol;	/* enum weft_protocol */
+	__u8 flags;	/* WEFT_DATA_… */
+	__u8 _pad[5];
 };
-WEFT_ABI_LAYOUT(weft_data, 72, _pad, 65);
+WEFT_ABI_LAYOUT(weft_data, 72, _pad, 67);
 
 /* END: a direction ended in order at `position`. CLOSED: the socket is gone; the rest is zero. */
 struct weft_end {
@@ -149,9 +167,10 @@ struct weft_end {
 	__u64 cookie;
 	__u64 position;
 	__u8 direction;
-	__u8 _pad[7];
+	__u8 protocol; /* of the connection's data so far */
+	__u8 _pad[6];
 };
-WEFT_ABI_LAYOUT(weft_end, 40, _pad, 33);
+WEFT_ABI_LAYOUT(weft_end, 40, _pad, 34);
 
 /* Read-only data of the object; the agent fills it before the load. */
 struct weft_settings {
@@ -164,12 +183,11 @@ WEFT_ABI_LAYOUT(weft_settings, 16, _pad, 12);
 
 /* The one element of the per-CPU array `counters`. */
 struct weft_counters {
-	__u64 records;	      /* submitted */
 	__u64 unread_buffers; /* the call's memory could not be read: the record has its length only
 			       */
 	__u64 drops[WEFT_DROP_REASON_COUNT];
 };
-WEFT_ABI_LAYOUT(weft_counters, 40, drops, 16);
+WEFT_ABI_LAYOUT(weft_counters, 32, drops, 8);
 
 /* Key of `message_ends`; the value is a __u64 position: the message that now travels in this
  * direction ends before it. Written by the agent, deleted by whoever sees it passed. */

@@ -10,6 +10,7 @@ struct call {
 	__u64 time_ns;
 	__u64 pid_tgid;
 	__u32 direction;
+	__u32 flags; /* WEFT_DATA_… */
 };
 
 static __always_inline void *emit__ring(__u32 *cpu)
@@ -32,20 +33,11 @@ static __always_inline void emit__fill_header(struct weft_record_header *h, __u6
 	h->cpu = cpu;
 }
 
-static __always_inline void emit__submit(void *record)
-{
-	struct weft_counters *c = counters__get();
-
-	if (c)
-		c->records++;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-}
-
 static __always_inline __u64 emit__process_start(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = FIELD(current_task(), group_leader);
 
-	return task->group_leader->start_boottime;
+	return FIELD(leader, start_boottime);
 }
 
 /* The connection record of a TCP socket or the owner record of a UDP socket; false when there was
@@ -54,6 +46,7 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 					     const struct call *call, __u16 kind)
 {
 	struct weft_connection *r;
+	struct net *net;
 	__u32 cpu;
 	void *ring = emit__ring(&cpu);
 
@@ -71,21 +64,22 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 	r->process_start_ns = emit__process_start();
 	r->tgid = call->pid_tgid >> 32;
 	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm),
-				  bpf_get_current_task_btf()->group_leader->comm);
-	r->netns = sk->__sk_common.skc_net.net->ns.inum;
-	r->local_port = sk->__sk_common.skc_num;
-	r->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+				  FIELD(current_task(), group_leader)->comm);
+	net = FIELD(sk, __sk_common.skc_net.net);
+	r->netns = FIELD(net, ns.inum);
+	r->local_port = FIELD(sk, __sk_common.skc_num);
+	r->remote_port = bpf_ntohs(FIELD(sk, __sk_common.skc_dport));
 	r->flags = s->flags & (SOCKET_JOINED | SOCKET_ACTIVE | SOCKET_PASSIVE);
-	if (sk->__sk_common.skc_family == AF_INET) {
+	if (FIELD(sk, __sk_common.skc_family) == AF_INET) {
 		r->family = 4;
-		*(__u32 *)r->local = sk->__sk_common.skc_rcv_saddr;
-		*(__u32 *)r->remote = sk->__sk_common.skc_daddr;
+		*(__u32 *)r->local = FIELD(sk, __sk_common.skc_rcv_saddr);
+		*(__u32 *)r->remote = FIELD(sk, __sk_common.skc_daddr);
 	} else {
 		r->family = 6;
 		BPF_CORE_READ_INTO(&r->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&r->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	}
-	emit__submit(r);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 	return true;
 }
 
@@ -108,7 +102,8 @@ static __always_inline void emit__end(const struct socket_state *s, __u64 time_n
 	r->cookie = s->cookie;
 	r->position = position;
 	r->direction = direction;
-	emit__submit(r);
+	r->protocol = s->protocol;
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
 /* What a data record says, apart from the bytes. */
@@ -136,84 +131,164 @@ static __always_inline void emit__fill_data(struct weft_data *r, const struct so
 	r->tid = call->pid_tgid;
 	__builtin_memset(r->_pad, 0, sizeof(r->_pad));
 	r->direction = call->direction;
+	r->protocol = s->protocol;
+	r->flags = call->flags;
 }
 
-/* A record with room for `room` bytes, a constant, read straight from the caller's memory. */
-static __always_inline void emit__flat(void *ring, const struct socket_state *s,
-				       const struct call *call, const struct data *data, __u64 from,
-				       const __u32 room, __u32 cpu)
+/* The first bytes of an HTTP/2 preface, as a number. */
+#define PREFACE_WORD 0x5448202a20495250ULL /* "PRI * HT" */
+
+/* A connection that changes to HTTP/2 is told by its preface. */
+static __always_inline bool emit__is_preface(struct weft_data *r)
 {
-	struct weft_data *r = bpf_ringbuf_reserve(ring, sizeof(*r) + room, 0);
-
-	if (!r) {
-		count__drop(WEFT_DROP_RING_FULL);
-		return;
-	}
-	emit__fill_data(r, s, call, data, sizeof(*r) + room, cpu);
-	if (room) {
-		__u64 want = BOUND(data->want, room);
-
-		if (bpf_probe_read_user(r + 1, want, (const void *)from))
-			count__unread_buffer();
-		else
-			r->captured = want;
-	}
-	emit__submit(r);
+	if (r->captured < HTTP2_PREFACE_BYTES || *(const __u64 *)(r + 1) != PREFACE_WORD)
+		return false;
+	r->protocol = WEFT_PROTOCOL_HTTP2;
+	return true;
 }
 
-/* A record put together from several iovecs: by way of the scratch, in the size that it needs. */
-static __always_inline void emit__gathered(void *ring, const struct socket_state *s,
-					   const struct call *call, const struct data *data,
-					   struct user_buffer *buffer, __u32 cpu)
+/* A record of a length. */
+static __always_inline void emit__length(const struct socket_state *s, const struct call *call,
+					 const struct data *data)
 {
-	struct weft_counters *c = counters__get();
-	struct gather_scratch *g;
-	struct weft_data *head;
-	__u64 copied;
-
-	g = bpf_map_lookup_elem(&scratch, &cpu);
-	if (!g || !c)
-		return; /* cannot be: there is one for each CPU that has a ring */
-	copied = read__gather(buffer, data->offset, data->want, cpu);
-	if (copied == 0 && data->want)
-		c->unread_buffers++;
-	copied = BOUND(copied, WEFT_CAPTURE_MAX);
-	head = &g->head;
-	emit__fill_data(head, s, call, data, sizeof(*head) + copied, cpu);
-	head->captured = copied;
-	if (bpf_ringbuf_output(ring, g, sizeof(*head) + copied, BPF_RB_NO_WAKEUP))
-		count__drop(WEFT_DROP_RING_FULL);
-	else
-		c->records++;
-}
-
-/* `buffer` is null when there is nothing to copy. */
-static __always_inline void emit__data(const struct socket_state *s, const struct call *call,
-				       const struct data *data, struct user_buffer *buffer)
-{
-	__u64 from;
+	struct weft_data *r;
 	__u32 cpu;
 	void *ring = emit__ring(&cpu);
 
 	if (!ring)
 		return;
-	if (!buffer || data->want == 0) {
-		emit__flat(ring, s, call, data, 0, 0, cpu);
+	r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
+	if (!r) {
+		count__drop(WEFT_DROP_RING_FULL);
 		return;
 	}
-	if (buffer->iovec_count) {
-		emit__gathered(ring, s, call, data, buffer, cpu);
-		return;
+	emit__fill_data(r, s, call, data, sizeof(*r), cpu);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+/* A record with room for `room` bytes, a constant, read straight from the caller's memory. */
+static __always_inline bool emit__flat(void *ring, const struct socket_state *s,
+				       const struct call *call, const struct data *data, __u64 from,
+				       const __u32 room, __u32 cpu)
+{
+	struct weft_data *r = bpf_ringbuf_reserve(ring, sizeof(*r) + room, 0);
+	__u64 want = BOUND(data->want, room);
+	bool is_preface;
+
+	if (!r) {
+		count__drop(WEFT_DROP_RING_FULL);
+		return false;
 	}
-	from = buffer->base + data->offset;
-	if (data->want <= WEFT_CAPTURE_SMALL)
-		emit__flat(ring, s, call, data, from, WEFT_CAPTURE_SMALL, cpu);
-	else if (data->want <= WEFT_CAPTURE_MEDIUM)
-		emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MEDIUM, cpu);
-	else if (data->want <= WEFT_CAPTURE_LARGE)
-		emit__flat(ring, s, call, data, from, WEFT_CAPTURE_LARGE, cpu);
+	emit__fill_data(r, s, call, data, sizeof(*r) + room, cpu);
+	if (bpf_probe_read_user(r + 1, want, (const void *)from))
+		count__unread_buffer();
 	else
-		emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MAX, cpu);
+		r->captured = want;
+	is_preface = emit__is_preface(r);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	return is_preface;
+}
+
+/* A short record from the first two pieces, read straight into the ring. Twice the room, so that
+ * the length of each may be bounded by itself. */
+static __always_inline bool emit__two_pieces(void *ring, const struct socket_state *s,
+					     const struct call *call, const struct data *data,
+					     const struct user_buffer *buffer, __u32 cpu)
+{
+	const __u32 size = sizeof(struct weft_data) + 2 * WEFT_CAPTURE_SMALL;
+	struct weft_data *r = bpf_ringbuf_reserve(ring, size, 0);
+	__u64 first, second, left = data->want;
+	bool is_preface;
+
+	if (!r) {
+		count__drop(WEFT_DROP_RING_FULL);
+		return false;
+	}
+	emit__fill_data(r, s, call, data, size, cpu);
+	first = BOUND(buffer->iovecs[0].length, WEFT_CAPTURE_SMALL);
+	if (first > left)
+		first = left;
+	first = BOUND(first, WEFT_CAPTURE_SMALL);
+	second = buffer->iovecs[1].length;
+	if (second > left - first)
+		second = left - first;
+	second = BOUND(second, WEFT_CAPTURE_SMALL);
+	if (bpf_probe_read_user(r + 1, first, (const void *)buffer->iovecs[0].base))
+		count__unread_buffer();
+	else
+		r->captured = first;
+	if (second && r->captured == first &&
+	    !bpf_probe_read_user((__u8 *)(r + 1) + first, second,
+				 (const void *)buffer->iovecs[1].base))
+		r->captured = first + second;
+	is_preface = emit__is_preface(r);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	return is_preface;
+}
+
+/* A record of data->want bytes that lie in the scratch `before` bytes behind its start: what says
+ * whose they are is written right in front of them. */
+static __always_inline void emit__scratch(const struct socket_state *s, const struct call *call,
+					  const struct data *data, struct gather_scratch *g,
+					  __u32 before)
+{
+	__u64 captured = BOUND(data->want, WEFT_CAPTURE_MAX);
+	struct weft_data *head = (void *)((__u8 *)&g->head + BOUND(before, 8));
+	__u32 cpu;
+	void *ring = emit__ring(&cpu);
+
+	if (!ring)
+		return;
+	emit__fill_data(head, s, call, data, sizeof(*head) + captured, cpu);
+	head->captured = captured;
+	if (bpf_ringbuf_output(ring, head, sizeof(*head) + captured, BPF_RB_NO_WAKEUP))
+		count__drop(WEFT_DROP_RING_FULL);
+}
+
+/* A record put together from several pieces: by way of the scratch, in the size that it needs. */
+static __always_inline bool emit__gathered(const struct socket_state *s, const struct call *call,
+					   const struct data *data, struct user_buffer *buffer,
+					   __u32 cpu)
+{
+	struct gather_scratch *g = scratch__take(cpu);
+	struct data got = *data;
+	bool is_preface;
+
+	if (!g) {
+		emit__length(s, call, data);
+		return false;
+	}
+	got.want = read__copy(buffer, g, data->offset, data->want, 0);
+	if (got.want == 0)
+		count__unread_buffer();
+	is_preface = got.want >= HTTP2_PREFACE_BYTES && *(const __u64 *)g->bytes == PREFACE_WORD;
+	emit__scratch(s, call, &got, g, 0);
+	scratch__release(g);
+	return is_preface;
+}
+
+/* A record of data->want bytes, at least one, out of a buffer that is ready. True when the bytes
+ * are an HTTP/2 preface. */
+static __always_inline bool emit__bytes(const struct socket_state *s, const struct call *call,
+					const struct data *data, struct user_buffer *buffer)
+{
+	__u64 from = buffer->base + data->offset;
+	__u32 cpu;
+	void *ring = emit__ring(&cpu);
+
+	if (!ring)
+		return false;
+	if (buffer->iovec_count == 2 && data->want <= WEFT_CAPTURE_SMALL && data->offset == 0)
+		return emit__two_pieces(ring, s, call, data, buffer, cpu);
+	if (buffer->iovec_count)
+		return emit__gathered(s, call, data, buffer, cpu);
+	if (data->want <= WEFT_CAPTURE_SMALL)
+		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_SMALL, cpu);
+	if (data->want <= WEFT_CAPTURE_MEDIUM)
+		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MEDIUM, cpu);
+	if (data->want <= WEFT_CAPTURE_LARGE)
+		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_LARGE, cpu);
+	return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MAX, cpu);
 }
 
 #endif /* WEFT_LIB_EMIT_H */

@@ -1,116 +1,127 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which sockets are ours: the life of a socket's state, its announcement, and the verdict about its
- * protocol. */
+/* The verdict about a connection's protocol, by the first bytes that anybody sends on it. Knows no
+ * socket: plaintext out of a TLS library is judged in the same way. */
 #ifndef WEFT_LIB_JUDGE_H
 #define WEFT_LIB_JUDGE_H
 
-#include "lib/emit.h"
+#include "lib/http2.h"
 
-#define SNIFF_TRIES 16 /* turns, for a socket that is older than the programs */
+#define SNIFF_TRIES 16 /* turns, for a connection that is older than the programs */
 
-static __always_inline bool judge__is_inet(const struct sock *sk)
+#define MATCH_NO 0
+#define MATCH_MORE 1	   /* too few bytes to say anything */
+#define MATCH_MORE_HTTP1 2 /* too few, but it looks like a start line */
+#define MATCH_MORE_HTTP2 3 /* a part of a preface, or all of it and nothing behind it */
+#define MATCH_HTTP1 4
+#define MATCH_HTTP2 5
+#define MATCH_SETTINGS 6 /* a frame that is HTTP/2 if the other side sends a preface */
+#define MATCH_TLS 7
+
+#define EXPECT_ANY 0
+#define EXPECT_PREFACE 1
+#define EXPECT_SETTINGS 2
+
+static __always_inline int judge__expected(const struct first_bytes *prefix, __u32 have,
+					   __u32 expect)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	int match;
 
-	return family == AF_INET || family == AF_INET6;
-}
-
-static __always_inline __u32 judge__sequence(const struct tcp_sock *tp, __u32 direction)
-{
-	return direction == WEFT_SEND ? tp->write_seq : tp->copied_seq;
-}
-
-/* State for a socket that has none. `flags` say how it was met. */
-static __always_inline struct socket_state *judge__create(struct sock *sk, __u64 now_ns, __u8 flags)
-{
-	struct socket_state *s;
-
-	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!s) {
-		count__drop(WEFT_DROP_NO_STATE);
-		return NULL;
+	if (expect == EXPECT_SETTINGS) {
+		match = sniff__http2_settings(prefix->bytes, have);
+		return match == SNIFF_YES    ? MATCH_HTTP2
+		       : match == SNIFF_MORE ? MATCH_MORE
+					     : MATCH_NO;
 	}
-	s->cookie = bpf_get_socket_cookie(sk);
-	s->birth_ns = now_ns;
-	s->flags = flags;
-	s->last = LAST_NONE;
-	return s;
+	match = sniff__http2_preface(prefix->bytes, have);
+	if (match == SNIFF_MORE)
+		return have >= HTTP2_PREFACE_BYTES ? MATCH_HTTP2 : MATCH_MORE_HTTP2;
+	return match == SNIFF_YES ? MATCH_HTTP2 : MATCH_NO;
 }
 
-static __always_inline void judge__set_base(struct socket_state *s, const struct tcp_sock *tp)
+/* A function of its own, and not a static one: so the verifier looks at its loops once. */
+SHARED int judge__match(struct first_bytes *prefix, __u32 have, __u32 expect)
 {
-	s->direction[WEFT_SEND].sequence = tp->write_seq;
-	s->direction[WEFT_RECEIVE].sequence = tp->copied_seq;
-}
-
-/* A TCP socket whose first sign is a call: older than the programs, or one that speaks before it is
- * established (fast open). The call that just ended starts at position 0. */
-static __always_inline struct socket_state *judge__adopt(struct sock *sk, const struct tcp_sock *tp,
-							 __u64 now_ns, __u32 direction, __u32 moved)
-{
-	__u8 state = sk->__sk_common.skc_state;
-	struct socket_state *s;
-	__u8 flags = SOCKET_JOINED;
-
-	if (state == TCP_SYN_SENT)
-		flags = SOCKET_ACTIVE;
-	else if (state == TCP_SYN_RECV)
-		flags = SOCKET_PASSIVE;
-	s = judge__create(sk, now_ns, flags);
-	if (!s)
-		return NULL;
-	judge__set_base(s, tp);
-	s->direction[direction].sequence -= moved;
-	return s;
-}
-
-static __always_inline void judge__announce(struct sock *sk, struct socket_state *s,
-					    const struct call *call)
-{
-	if (s->flags & SOCKET_ANNOUNCED)
-		return;
-	if (emit__connection(sk, s, call, WEFT_RECORD_CONNECTION))
-		s->flags |= SOCKET_ANNOUNCED;
-}
-
-/* Not HTTP/1, for good. Its owner is told once where it may be a client, for those who ask who is
- * behind an address. */
-static __always_inline void judge__dismiss(struct sock *sk, struct socket_state *s,
-					   const struct call *call)
-{
-	s->verdict = VERDICT_OTHER;
-	if (!(s->flags & SOCKET_PASSIVE))
-		judge__announce(sk, s, call);
-}
-
-/* A function of its own, and not a static one: so the verifier looks at its loop once. */
-__noinline int judge__match(struct first_bytes *prefix, __u32 have, __u32 may_be_response)
-{
-	int verdict;
+	int preface, http1, settings, tls;
 
 	if (!prefix)
-		return SNIFF_NO;
-	verdict = sniff__http1_request(prefix->bytes, have);
-	if (verdict == SNIFF_NO && may_be_response)
-		verdict = sniff__http1_response(prefix->bytes, have);
-	return verdict;
+		return MATCH_NO;
+	have = BOUND(have, SNIFF_BYTES);
+	if (expect != EXPECT_ANY)
+		return judge__expected(prefix, have, expect);
+	preface = sniff__http2_preface(prefix->bytes, have);
+	if (preface == SNIFF_YES)
+		return MATCH_HTTP2;
+	if (preface == SNIFF_MORE && have >= 3)
+		return MATCH_MORE_HTTP2;
+	http1 = sniff__http1_request(prefix->bytes, have);
+	if (http1 != SNIFF_NO)
+		return http1 == SNIFF_YES ? MATCH_HTTP1 : MATCH_MORE_HTTP1;
+	tls = sniff__tls(prefix->bytes, have);
+	settings = sniff__http2_settings(prefix->bytes, have);
+	if (tls == SNIFF_YES)
+		return MATCH_TLS;
+	if (settings == SNIFF_YES)
+		return MATCH_SETTINGS;
+	return tls == SNIFF_MORE || settings == SNIFF_MORE ? MATCH_MORE : MATCH_NO;
+}
+
+/* What the verifier should look at apart, so that it forgets how the answer came about. */
+SHARED int judge__line_end(struct gather_scratch *g, __u32 have)
+{
+	return g ? sniff__line_end(g->bytes, have) : 0;
+}
+
+SHARED int judge__is_framed(struct gather_scratch *g, __u32 have, __u32 moved)
+{
+	if (!g)
+		return MATCH_NO;
+	if (sniff__tls(g->bytes, have) == SNIFF_YES)
+		return MATCH_TLS;
+	return sniff__http2_tiles(g->bytes, have, moved) == SNIFF_YES ? MATCH_HTTP2 : MATCH_NO;
+}
+
+SHARED int judge__is_http1(struct gather_scratch *g, __u32 have, __u32 responses, __u32 end)
+{
+	if (!g)
+		return MATCH_NO;
+	if (responses && sniff__http1_response(g->bytes, have) == SNIFF_YES)
+		return MATCH_HTTP1;
+	if (sniff__http1_request(g->bytes, have) != SNIFF_YES)
+		return MATCH_NO;
+	if (!responses && sniff__http1_version_at(g->bytes, have, end) != SNIFF_YES)
+		return MATCH_NO;
+	return MATCH_HTTP1;
+}
+
+/* The same for a call somewhere on a connection that is older than the programs. `at_start`: a
+ * whole request line may be believed, though nobody has seen what stood before it. */
+static __always_inline int judge__match_joined(struct gather_scratch *g, __u32 have, __u32 moved,
+					       bool first, bool at_start)
+{
+	int match = judge__is_framed(g, have, moved);
+
+	if (match != MATCH_NO || (first && !at_start))
+		return match;
+	return judge__is_http1(g, have, !first, first ? judge__line_end(g, have) : 0);
 }
 
 /* Reads the call's first bytes behind those that are kept already, and looks at all of them. */
 static __always_inline int judge__sniff(struct socket_state *s, struct user_buffer *buffer,
-					__u32 moved)
+					__u32 moved, __u32 expect)
 {
 	__u64 have = BOUND(s->prefix_length, SNIFF_BYTES);
 	__u64 n = BOUND(moved, SNIFF_BYTES);
 
 	if (buffer->iovec_count) {
-		__u32 cpu = bpf_get_smp_processor_id();
-		struct gather_scratch *g = bpf_map_lookup_elem(&scratch, &cpu);
+		struct gather_scratch *g = scratch__take(bpf_get_smp_processor_id());
 
-		n = g ? read__gather(buffer, 0, n, cpu) : 0;
+		if (!g)
+			return MATCH_NO;
+		n = read__copy(buffer, g, 0, n, 0);
 		n = BOUND(n, SNIFF_BYTES);
-		if (!g || bpf_probe_read_kernel(s->prefix.bytes + have, n, g->bytes))
+		if (bpf_probe_read_kernel(s->prefix.bytes + have, n, g->bytes))
 			n = 0;
+		scratch__release(g);
 	} else {
 		if (n > buffer->length)
 			n = buffer->length;
@@ -119,46 +130,97 @@ static __always_inline int judge__sniff(struct socket_state *s, struct user_buff
 			n = 0;
 	}
 	if (n == 0)
-		return SNIFF_NO;
+		return MATCH_NO;
 	have = BOUND(have + n, SNIFF_BYTES);
 	s->prefix_length = have;
-	return judge__match(&s->prefix, have, s->flags & SOCKET_JOINED);
+	return judge__match(&s->prefix, have, expect);
 }
 
-/* Decides about a socket of unknown protocol; true when this call is to be recorded. A socket seen
- * from birth is judged by the first bytes that anybody sends on it. One that was joined is looked
- * at only where the direction turns, so that nothing inside a body can match (case T24). */
-static __always_inline bool judge__call(struct sock *sk, struct socket_state *s,
-					const struct call *call, struct user_buffer *buffer,
-					__u32 moved, bool first, bool turned)
+static __always_inline bool judge__as_http1(struct socket_state *s)
 {
-	int verdict;
-
-	if (s->flags & SOCKET_JOINED) {
-		judge__announce(sk, s, call);
-		if (first || !turned)
-			return false;
-		s->prefix_length = 0;
-		if (buffer && judge__sniff(s, buffer, moved) == SNIFF_YES) {
-			s->verdict = VERDICT_HTTP1;
-			return true;
-		}
-		if (++s->tries >= SNIFF_TRIES)
-			s->verdict = VERDICT_OTHER;
-		return false;
-	}
-	if (turned && !first) {
-		judge__dismiss(sk, s, call);
-		return false;
-	}
-	verdict = buffer ? judge__sniff(s, buffer, moved) : SNIFF_NO;
-	if (verdict == SNIFF_NO) {
-		judge__dismiss(sk, s, call);
-		return false;
-	}
-	if (verdict == SNIFF_YES)
-		s->verdict = VERDICT_HTTP1;
+	s->verdict = VERDICT_HTTP1;
+	s->protocol = WEFT_PROTOCOL_HTTP1;
 	return true;
+}
+
+static __always_inline bool judge__dismiss(struct socket_state *s, __u8 verdict)
+{
+	s->verdict = verdict;
+	return false;
+}
+
+/* Seen from birth. `position` is that of the call in its direction. */
+static __always_inline bool judge__born(struct socket_state *s, struct direction_state *d,
+					struct user_buffer *buffer, __u32 moved, __u64 position,
+					bool other_side)
+{
+	__u32 expect = EXPECT_ANY;
+	int match;
+
+	if (other_side) {
+		if (s->hint == HINT_NONE)
+			return judge__dismiss(s, VERDICT_OTHER);
+		expect = s->hint == HINT_PREFACE ? EXPECT_SETTINGS : EXPECT_PREFACE;
+		s->prefix_length = 0;
+	} else if (s->hint == HINT_SETTINGS) {
+		return true; /* more frames, until the other side shows what they are */
+	}
+	match = buffer->kind == BUFFER_FLAT ? judge__sniff(s, buffer, moved, expect) : MATCH_NO;
+	if (match == MATCH_NO || match == MATCH_TLS)
+		return judge__dismiss(s, match == MATCH_TLS ? VERDICT_TLS : VERDICT_OTHER);
+	if (match == MATCH_HTTP1)
+		return judge__as_http1(s);
+	if (match == MATCH_MORE)
+		return false;
+	if (match == MATCH_MORE_HTTP1) {
+		s->protocol = WEFT_PROTOCOL_HTTP1;
+		return true;
+	}
+	s->protocol = WEFT_PROTOCOL_HTTP2;
+	if (match == MATCH_SETTINGS) {
+		s->hint = HINT_SETTINGS;
+		return true;
+	}
+	/* To the tracker the preface is a payload that is to be copied. */
+	if (expect != EXPECT_SETTINGS && position < HTTP2_PREFACE_BYTES && !d->frame_left)
+		d->frame_left = HTTP2_PREFACE_BYTES - position;
+	s->hint = HINT_PREFACE;
+	if (match == MATCH_HTTP2)
+		s->verdict = VERDICT_HTTP2;
+	return true;
+}
+
+/* Met in the middle: looked at only at its first call and where the direction turns, so that
+ * nothing inside a body can match (case T24). */
+static __always_inline bool judge__joined(struct socket_state *s, struct user_buffer *buffer,
+					  __u32 moved, bool first, bool at_start)
+{
+	struct gather_scratch *g = NULL;
+	int match = MATCH_NO;
+
+	if (buffer->kind == BUFFER_FLAT)
+		g = scratch__take(bpf_get_smp_processor_id());
+	if (g) {
+		__u32 n = moved < SNIFF_WINDOW ? moved : SNIFF_WINDOW;
+
+		n = read__copy(buffer, g, 0, n, 0);
+		match = judge__match_joined(g, n, moved, first, at_start);
+		scratch__release(g);
+	}
+	if (match == MATCH_HTTP1)
+		return judge__as_http1(s);
+	if (match == MATCH_TLS)
+		return judge__dismiss(s, VERDICT_TLS);
+	if (match == MATCH_HTTP2) {
+		s->verdict = VERDICT_HTTP2;
+		s->protocol = WEFT_PROTOCOL_HTTP2;
+		s->direction[0].frames_lost = 1;
+		s->direction[1].frames_lost = 1;
+		return true;
+	}
+	if (++s->tries >= SNIFF_TRIES)
+		s->verdict = VERDICT_OTHER;
+	return false;
 }
 
 #endif /* WEFT_LIB_JUDGE_H */

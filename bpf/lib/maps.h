@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* The maps and the state kept for each socket. */
+/* The maps and the state kept for each socket. Every object declares these maps; those of
+ * conn.bpf.c are the ones that are used: the agent hands them to the other objects before it loads
+ * them. */
 #ifndef WEFT_LIB_MAPS_H
 #define WEFT_LIB_MAPS_H
 
@@ -11,11 +13,21 @@
 
 #include "abi/weft_abi.h"
 #include "compat.h"
+#include "lib/flavour.h"
 #include "sniff/http1.h"
+#include "sniff/http2.h"
+#include "sniff/tls.h"
 
 #define VERDICT_UNKNOWN 0
 #define VERDICT_HTTP1 1
-#define VERDICT_OTHER 2
+#define VERDICT_HTTP2 2
+#define VERDICT_TLS 3	/* its bytes are only counted; the plaintext comes from elsewhere */
+#define VERDICT_OTHER 4 /* not ours, for good */
+
+/* What may still become HTTP/2. */
+#define HINT_NONE 0
+#define HINT_PREFACE 1	/* one side has sent the preface, and nothing behind it yet */
+#define HINT_SETTINGS 2 /* the side that sends no preface has spoken first, a SETTINGS frame */
 
 #define LAST_NONE 2 /* no direction has spoken yet */
 
@@ -34,11 +46,18 @@ struct direction_state {
 	__u32 budget;	 /* bytes that may still be copied */
 	__u32 mmsg_count;
 	__u32 mmsg_next;
+	/* HTTP/2: where in the frames the direction stands. */
+	__u32 frame_left; /* bytes of payload that have not passed yet */
+	__u8 header_have; /* bytes of a frame's header that have come, at most 8 */
+	__u8 frame_is_data;
+	__u8 frames_lost; /* the place is unknown until frames are recognized again */
+	__u8 _pad;
+	__u64 header;
 };
 
 /* The first bytes of a socket of unknown protocol, and room for what is read behind them. */
 struct first_bytes {
-	__u8 bytes[3 * SNIFF_BYTES];
+	__u8 bytes[2 * SNIFF_BYTES];
 };
 
 struct socket_state {
@@ -48,25 +67,18 @@ struct socket_state {
 	__u8 verdict;
 	__u8 last; /* direction that spoke last */
 	__u8 flags;
-	__u8 tries; /* sniffs without an answer, for a socket that was joined */
-	__u32 prefix_length;
+	__u8 tries;    /* sniffs without an answer, for a socket that was joined */
+	__u8 protocol; /* enum weft_protocol: as what its records are announced */
+	__u8 hint;
+	__u8 prefix_length;
+	__u8 _pad;
 	struct first_bytes prefix;
 };
 
-/* Written before the load by the agent. */
-const volatile struct weft_settings settings = {.abi_version = WEFT_ABI_VERSION};
-
-/* Set once any TCP socket used sendmmsg or recvmmsg: only then do failed calls cost anything. */
-__u32 mmsg_seen;
-
-/* State of every TCP socket that lives, and a mark on UDP sockets. Programs write and read; an
- * entry dies with its socket. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct socket_state);
-} sockets SEC(".maps");
+/* Written before the load by the agent; in a section of its own, where it finds it in every object.
+ */
+const volatile struct weft_settings settings SEC(".rodata.settings") = {
+    .abi_version = WEFT_ABI_VERSION};
 
 /* One ring per CPU, put in by the agent after the load. The agent sets the number. Programs write,
  * the agent reads. */
@@ -99,12 +111,13 @@ struct {
 	__type(value, struct weft_counters);
 } counters SEC(".maps");
 
-/* Where a record that is gathered from several iovecs is put together. Twice the room, so that
+/* Where a record is put together that cannot be read straight into a ring. Twice the room, so that
  * offset and length may each be bounded by themselves. One per CPU (the value is too large for a
- * per-CPU map); a tracepoint runs without preemption. The agent sets the number of entries. */
+ * per-CPU map). The agent sets the number of entries. */
 struct gather_scratch {
+	__u64 taken; /* a tracepoint runs without preemption, a uprobe does not */
 	struct weft_data head;
-	__u8 bytes[2 * WEFT_CAPTURE_MAX];
+	__u8 bytes[2 * WEFT_CAPTURE_MAX + 8];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -136,6 +149,29 @@ static __always_inline void count__drop(__u32 reason)
 
 	if (c && reason < WEFT_DROP_REASON_COUNT)
 		c->drops[reason]++;
+}
+
+/* The scratch of this CPU, or null when a program that was preempted is using it. */
+static __always_inline struct gather_scratch *scratch__take(__u32 cpu)
+{
+	struct gather_scratch *g = bpf_map_lookup_elem(&scratch, &cpu);
+
+#ifdef WEFT_STATE_HASH
+	/* Nothing is preempted where these objects are used but by interrupts, which give back what
+	 * they take; and an exchange is what older kernels do not have. */
+	if (!g || g->taken)
+		return NULL;
+	g->taken = 1;
+#else
+	if (!g || __sync_lock_test_and_set(&g->taken, 1))
+		return NULL;
+#endif
+	return g;
+}
+
+static __always_inline void scratch__release(struct gather_scratch *g)
+{
+	g->taken = 0;
 }
 
 static __always_inline void count__unread_buffer(void)

@@ -5,7 +5,9 @@
 #ifndef WEFT_SNIFF_HTTP1_H
 #define WEFT_SNIFF_HTTP1_H
 
-#define SNIFF_BYTES 32 /* as many are looked at; the array passed must hold them */
+#define SNIFF_BYTES 64	  /* the arrays passed must hold as many, unless it says otherwise */
+#define SNIFF_WINDOW 1024 /* looked at of a call on a connection that was met in the middle */
+#define SNIFF_START 32	  /* where a target must have begun */
 
 #define SNIFF_NO 0
 #define SNIFF_MORE 1 /* all bytes fit so far, but they are too few to say */
@@ -20,7 +22,7 @@ static inline __attribute__((always_inline)) int sniff__http1_request(const unsi
 
 	if (have >= 3 && bytes[0] == 'P' && bytes[1] == 'R' && bytes[2] == 'I')
 		return SNIFF_NO;
-	for (i = 0; i < SNIFF_BYTES - 1; i++) {
+	for (i = 0; i < SNIFF_START - 1; i++) {
 		unsigned char c;
 
 		if (i >= have)
@@ -37,13 +39,13 @@ static inline __attribute__((always_inline)) int sniff__http1_request(const unsi
 			return SNIFF_NO;
 		}
 	}
-	if (i + 1 >= SNIFF_BYTES)
+	if (i + 1 >= SNIFF_START)
 		return SNIFF_NO;
 	if (i + 1 >= have)
 		return SNIFF_MORE;
 	if (bytes[0] == 'C' && bytes[1] == 'O' && bytes[2] == 'N')
 		return SNIFF_YES;
-	i = (i + 1) & (SNIFF_BYTES - 1);
+	i = (i + 1) & (SNIFF_START - 1);
 	return bytes[i] == '/' || bytes[i] == '*' || bytes[i] == 'h' || bytes[i] == 'H' ? SNIFF_YES
 											: SNIFF_NO;
 }
@@ -61,6 +63,39 @@ static inline __attribute__((always_inline)) int sniff__http1_response(const uns
 		if (bytes[i] != want[i])
 			return SNIFF_NO;
 	}
+	return SNIFF_YES;
+}
+
+/* Where the first control character stands; `have` when there is none. `bytes` must hold
+ * SNIFF_WINDOW. */
+static inline __attribute__((always_inline)) unsigned int
+sniff__line_end(const unsigned char *bytes, unsigned int have)
+{
+	unsigned int i;
+
+	for (i = 0; i < SNIFF_WINDOW; i++)
+		if (i >= have || bytes[i] < ' ')
+			return i;
+	return have;
+}
+
+/* Does a request line end at `end`, with " HTTP/1.x"? `bytes` must hold SNIFF_WINDOW. */
+static inline __attribute__((always_inline)) int
+sniff__http1_version_at(const unsigned char *bytes, unsigned int have, unsigned int end)
+{
+	const unsigned char want[9] = " HTTP/1.";
+	unsigned int newline = end, k;
+
+	if (end < 13 || end >= SNIFF_WINDOW - 1)
+		return SNIFF_NO;
+	if (bytes[end] == '\r')
+		newline++;
+	if (newline >= have || bytes[newline] != '\n')
+		return SNIFF_NO;
+	bytes += end - 9;
+	for (k = 0; k < 8; k++)
+		if (bytes[k] != want[k])
+			return SNIFF_NO;
 	return SNIFF_YES;
 }
 

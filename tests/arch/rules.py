@@ -11,19 +11,23 @@ import sys
 DOORS = [
     (r"^(bpf/(libbpf|bpf|btf)\.h|.*\.skel\.h)", ["agent/sources/ebpf", "tests/bpf"]),
     (r"^(abi/)?weft_abi\.h|^abi/", ["agent/sources/ebpf", "tests/bpf", "tests/sources/ebpf", "bpf"]),
-    (r"^nghttp2/", ["agent/net", "agent/protocols/http2", "bench", "tests/net"]),
+    (r"^nghttp2/", ["agent/net", "agent/protocols/http2", "bench", "tests/net", "tests/protocols/http2"]),
     (r"^boost/|^openssl/", ["agent/net"]),
     (r"^(grpc|grpcpp|grpc\+\+|google/protobuf)/|\.pb\.h$", ["tests", "bench", "agent/sources/sampling"]),
     (r"^concurrentqueue/", ["agent/base/queue.h"]),
     (r"^spdlog/", ["agent/base"]),
     (r"^yaml-cpp/|^CLI/", ["agent/app", "bench"]),
     (r"^(zstd|libdeflate|zlib)\.h", ["agent/base", "tests/base"]),
-    (r"^simdjson", ["agent/protocols/otlp"]),
+    (r"^simdjson", ["agent/protocols/otlp", "agent/protocols/zipkin", "agent/protocols/jaeger"]),
     (r"^prometheus/", ["agent/console"]),
+    (r"^librdkafka/", ["agent/exporters/kafka", "tests/exporters/kafka"]),
 ]
 # Plug-ins that may see a sibling (the same sentence as in their CMakeLists.txt).
 SIBLINGS = {("protocols/jaeger", "protocols/thrift"), ("protocols/jaeger", "protocols/otlp"),
-            ("protocols/grpc", "protocols/http2")}
+            ("protocols/grpc", "protocols/http2"), ("protocols/zipkin", "protocols/thrift"),
+            ("protocols/zipkin", "protocols/otlp"), ("sources/zipkin", "sources/otlp"),
+            ("sources/jaeger_http", "sources/otlp"), ("sources/jaeger_grpc", "sources/otlp"),
+            ("sources/sampling", "sources/otlp")}
 LEVEL = {"base": 0, "model": 1, "net": 1, "protocols": 2, "app": 4}
 STOPS = {".h": 250, ".cc": 800, ".bpf.c": 300}
 

@@ -330,5 +330,38 @@ TEST_F(CaptureTest, T15AConnectionOlderThanWeftIsJoinedAtATurn) {
   EXPECT_EQ(ClientSends().at(0).position, 2 * kRequest.size());
 }
 
+// T15: an idle keep-alive connection: not even its first request is missed.
+TEST_F(CaptureTest, T15TheFirstRequestOnAnOldIdleConnectionIsSeen) {
+  int go[2], done[2];
+  ASSERT_EQ(pipe(go), 0);
+  ASSERT_EQ(pipe(done), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    int client = Connect();
+    int server = accept(listener_, nullptr, nullptr);
+    char byte;
+    for (int i = 0; i < 2; ++i) {
+      Write(client, kRequest);
+      ReadAll(server, kRequest.size());
+      Write(server, kResponse);
+      ReadAll(client, kResponse.size());
+      if (i == 0) Must(write(done[1], "x", 1) == 1 && read(go[0], &byte, 1) == 1, "wait");
+    }
+    _exit(0);
+  }
+  char byte;
+  ASSERT_EQ(read(done[0], &byte, 1), 1);
+  bool started = StartCapture();
+  ASSERT_EQ(write(go[1], "x", 1), 1);
+  waitpid(child, nullptr, 0);
+  if (!started) GTEST_SKIP() << skip_reason_;
+  capture_->Drain();
+  EXPECT_THAT(Texts(ClientSends()), ElementsAre(kRequest));
+  EXPECT_THAT(Texts(ServerReceives()), ElementsAre(kRequest));
+  EXPECT_THAT(Texts(ServerSends()), ElementsAre(kResponse));
+  EXPECT_THAT(Texts(ClientReceives()), ElementsAre(kResponse));
+  EXPECT_TRUE(ServerReceives().at(0).connection->joined_in_middle);
+}
+
 }  // namespace
 }  // namespace weft::sources::ebpf

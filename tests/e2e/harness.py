@@ -64,12 +64,18 @@ class Weft:
     def __init__(self, **settings):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-e2e-"))
         self.file = self.folder / "spans.jsonl"
-        self.ports = {name: free_port() for name in ("grpc", "http", "compact", "binary", "admin", "query")}
+        self.ports = {name: free_port() for name in (
+            "grpc", "http", "compact", "binary", "legacy", "jaeger_grpc", "jaeger_http", "zipkin", "sampling", "admin", "query")}
         values = {
             "receivers.otlp_grpc.endpoint": f"127.0.0.1:{self.ports['grpc']}",
             "receivers.otlp_http.endpoint": f"127.0.0.1:{self.ports['http']}",
             "receivers.jaeger_udp.compact_endpoint": f"127.0.0.1:{self.ports['compact']}",
             "receivers.jaeger_udp.binary_endpoint": f"127.0.0.1:{self.ports['binary']}",
+            "receivers.jaeger_udp.legacy_endpoint": f"127.0.0.1:{self.ports['legacy']}",
+            "receivers.jaeger_grpc.endpoint": f"127.0.0.1:{self.ports['jaeger_grpc']}",
+            "receivers.jaeger_http.endpoint": f"127.0.0.1:{self.ports['jaeger_http']}",
+            "receivers.zipkin.endpoint": f"127.0.0.1:{self.ports['zipkin']}",
+            "receivers.sampling.endpoint": f"127.0.0.1:{self.ports['sampling']}",
             "console.admin.endpoint": f"127.0.0.1:{self.ports['admin']}",
             "console.query.endpoint": f"127.0.0.1:{self.ports['query']}",
             "exporters.file.path": str(self.file),

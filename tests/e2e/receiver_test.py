@@ -127,7 +127,8 @@ class Receiver(unittest.TestCase):
         command = [str(BUILD / "weft"), "run"]
         for key, value in {"receivers.otlp_http.endpoint": f"127.0.0.1:{http_port}",
                            "receivers.otlp_grpc.endpoint": f"127.0.0.1:{free_port()}",
-                           "receivers.jaeger_udp.enabled": "false",
+                           **{f"receivers.{name}.enabled": "false" for name in
+                              ("jaeger_udp", "jaeger_grpc", "jaeger_http", "zipkin", "sampling")},
                            "console.admin.endpoint": f"127.0.0.1:{admin}",
                            "console.query.endpoint": f"127.0.0.1:{free_port()}",
                            "exporters.file.path": str(folder / "spans.jsonl")}.items():

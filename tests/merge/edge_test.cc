@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "merge/span_facts.h"
+#include "merge/sdk/span_facts.h"
 #include "story.h"
 
 namespace weft::merge {
@@ -204,6 +204,54 @@ TEST(MergeSpanFacts, AnyPrefixOfASpanIsRead) {
   EXPECT_EQ(facts.path, "/");
   EXPECT_EQ(facts.server_port, 8080);
   EXPECT_EQ(facts.peer_port, 0);
+}
+
+// gRPC in the old and the new convention; the view's method is the path.
+TEST_F(MergeEdge, CallIsMergedByItsFullMethod) {
+  struct Case {
+    Attributes attributes;
+    bool is_merged;
+  };
+  for (const Case& c :
+       {Case{{{"rpc.system", "grpc"}, {"rpc.service", "shop.Cart"}, {"rpc.method", "Get"}}, true},
+        Case{{{"rpc.system.name", "grpc"}, {"rpc.method", "shop.Cart/Get"}}, true},
+        Case{{{"rpc.system.name", "grpc"}, {"rpc.method", "shop.Cart/Put"}}, false},
+        Case{{{"rpc.system", "grpc"}, {"rpc.service", "Cart"}, {"rpc.method", "Get"}}, false},
+        Case{{{"rpc.system", "dubbo"}, {"rpc.method", "shop.Cart/Get"}}, false}}) {
+    for (Role role : {Role::kServer, Role::kClient}) {
+      Story story;
+      model::Span call = story.Exchange(role, shop, 100);
+      call.method = "POST";
+      call.target = "/shop.Cart/Get";
+      call.stream_id = 1;
+      story.Saw(call, 150);
+      const bool is_client = role == Role::kClient;
+      story.Export(shop, {{Trace_(3),
+                           Span_(3),
+                           {},
+                           is_client ? SpanKind::kClient : SpanKind::kServer,
+                           is_client ? 99u : 101u,
+                           is_client ? 151u : 149u,
+                           c.attributes}});
+      story.At(20'000);
+      EXPECT_EQ(story.Spans().size(), c.is_merged ? 1u : 2u) << c.attributes.back().second;
+    }
+  }
+}
+
+// The index by method and path skips what cannot be meant, also when it is encoded differently.
+TEST_F(MergeEdge, OneAmongManyIsFoundByItsPath) {
+  Story story;
+  for (int i = 0; i < 200; ++i) {
+    model::Span request = story.Exchange(Role::kServer, shop, 100);
+    request.target = i == 7 ? "/the%20one" : "/other/" + std::to_string(i);
+    story.Saw(request, 150);
+  }
+  const Attributes http = {{"http.request.method", "get"}, {"url.path", "/the one"}};
+  story.Export(shop, {{Trace_(3), Span_(3), {}, SpanKind::kServer, 101, 149, http}});
+  EXPECT_EQ(story.Count("weft_merge_edge_total"), 1);
+  story.At(20'000);
+  EXPECT_EQ(story.Spans().size(), 200u);
 }
 
 }  // namespace

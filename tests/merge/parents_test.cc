@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <vector>
+
 #include "story.h"
 
 namespace weft::merge {
@@ -418,6 +421,121 @@ TEST_F(MergeParents, ErrorStatusAndUnknownProcessSurvive) {
   ASSERT_EQ(spans.size(), 1u);
   EXPECT_EQ(spans[0].service, "unknown_service");
   EXPECT_EQ(spans[0].span.status_code, 2);
+}
+
+// The request stays the parent until its response has gone out, however many calls it makes.
+TEST_F(MergeParents, FanOutSiblingsKeepTheParent) {
+  model::Span request = story.Exchange(Role::kServer, shop, 100);
+  story.Open(request);
+  for (uint64_t at : {110, 120, 130}) {
+    model::Span call = story.Exchange(Role::kClient, shop, at);
+    call.stream_id = static_cast<uint32_t>(at) | 1;
+    story.Saw(call, at + 5);
+  }
+  story.Finish(request, 140);
+  model::Span later = story.Exchange(Role::kClient, shop, 150);
+  story.Saw(later, 155);
+  story.At(20'000);
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 5u);
+  const Seen& parent = Find(spans, "shop", false);
+  int children = 0;
+  for (const Seen& s : spans) {
+    if (!s.is_client()) continue;
+    if (s.span.start_ns == story.Unix(150)) {
+      EXPECT_TRUE(s.span.parent_id.IsZero());
+      continue;
+    }
+    ++children;
+    EXPECT_EQ(s.span.parent_id, parent.span.span_id);
+    EXPECT_EQ(s.Text(kParentRuleKey), "thread");
+    EXPECT_EQ(s.Text(kParentConfidenceKey), "0.9");
+  }
+  EXPECT_EQ(children, 3);
+}
+
+// A thread that reads a request while it still answers another one is an event loop: what it sends
+// next belongs to either.
+TEST_F(MergeParents, ThreadOfAProcessThatMultiplexesIsBelievedOnlyIfNothingElseIsOpen) {
+  model::Span one = story.Exchange(Role::kServer, shop, 100);
+  model::Span two = story.Exchange(Role::kServer, shop, 110);
+  story.Open(one), story.Open(two);
+  story.Finish(one, 120), story.Finish(two, 130);
+  // On two threads now; the loop of the first one makes a call.
+  model::Span three = story.Exchange(Role::kServer, shop, 200);
+  model::Span four = story.Exchange(Role::kServer, shop, 201);
+  four.thread = 77;
+  story.Open(three), story.Open(four);
+  model::Span doubtful = story.Exchange(Role::kClient, shop, 205);
+  story.Saw(doubtful, 206);
+  story.Finish(four, 210);
+  model::Span sure = story.Exchange(Role::kClient, shop, 215);
+  story.Saw(sure, 216);
+  story.Finish(three, 220);
+  story.At(20'000);
+  int seen = 0;
+  for (const Seen& s : story.Spans()) {
+    if (!s.is_client()) continue;
+    ++seen;
+    const bool is_sure = s.span.start_ns == story.Unix(215);
+    EXPECT_EQ(s.span.parent_id.IsZero(), !is_sure);
+    EXPECT_EQ(s.Text(kParentConfidenceKey), is_sure ? "0.7" : "");
+  }
+  EXPECT_EQ(seen, 2);
+}
+
+// The end of the first response is only seen late; that is no proof of an event loop.
+TEST_F(MergeParents, ThreadThatTakesOneRequestAfterTheOtherKeepsItsWord) {
+  model::Span one = story.Exchange(Role::kServer, shop, 100);
+  model::Span two = story.Exchange(Role::kServer, shop, 130);
+  story.Open(one), story.Open(two);
+  story.Finish(one, 120), story.Finish(two, 140);
+  model::Span three = story.Exchange(Role::kServer, shop, 200);
+  model::Span four = story.Exchange(Role::kServer, shop, 201);
+  four.thread = 77;
+  story.Open(three), story.Open(four);
+  model::Span call = story.Exchange(Role::kClient, shop, 205);
+  story.Saw(call, 206);
+  story.Finish(four, 210), story.Finish(three, 220);
+  story.At(20'000);
+  auto spans = story.Spans();
+  EXPECT_EQ(Find(spans, "shop", true).Text(kParentConfidenceKey), "0.9");
+}
+
+// A hundred streams on one connection: both ends of each find each other, by the stream too where
+// the sequence is not known (TLS).
+TEST_F(MergeParents, StreamsOfOneConnectionAreJoinedEachWithItsOwnOtherEnd) {
+  constexpr uint32_t kStreams = 100;
+  std::vector<model::Span> calls, requests;
+  for (uint32_t i = 0; i < kStreams; ++i) {
+    model::Span call = story.Exchange(Role::kClient, curl, 100 + i);
+    call.client = Address(1, 20'000);
+    call.request_sequence = 0;
+    call.stream_id = 2 * i + 1;
+    call.target = "/" + std::to_string(i);
+    model::Span request = story.Exchange(Role::kServer, stock, 101 + i);
+    Story::Connect(call, &request);
+    request.stream_id = call.stream_id;
+    request.target = call.target;
+    calls.push_back(call), requests.push_back(request);
+  }
+  for (const auto& call : calls) story.Open(call);
+  for (const auto& request : requests) story.Open(request);
+  for (uint32_t i = kStreams; i-- > 0;) {
+    story.Finish(requests[i], 400), story.Finish(calls[i], 401);
+  }
+  story.At(20'000);
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 2u * kStreams);
+  std::map<std::string, base::SpanId> parents;
+  for (const Seen& s : spans) {
+    if (s.is_client()) parents[s.Text(kStreamKey)] = s.span.span_id;
+  }
+  ASSERT_EQ(parents.size(), kStreams);
+  for (const Seen& s : spans) {
+    if (s.is_client()) continue;
+    EXPECT_EQ(s.span.parent_id, parents[s.Text(kStreamKey)]);
+  }
 }
 
 }  // namespace

@@ -160,8 +160,12 @@ class Story {
     base::ByteBuffer bytes;
     {
       otlp::RequestWriter request(bytes);
-      otlp::WriteAttribute(request.BeginResource(), otlp::field::kResourceAttribute, "service.name",
+      otlp::Writer& r = request.BeginResource();
+      otlp::WriteAttribute(r, otlp::field::kResourceAttribute, "service.name",
                            "sdk-" + (sender ? sender->service_name : "unknown"));
+      for (const auto& [key, value] : resource) {
+        otlp::WriteAttribute(r, otlp::field::kResourceAttribute, key, value);
+      }
       request.BeginScope("sdk", "1");
       for (const SdkSpan& s : spans) {
         otlp::Writer& w = request.BeginSpan(s.trace, s.id, s.parent, s.name);
@@ -215,6 +219,8 @@ class Story {
   base::MetricRegistry metrics;
   Collector out;
   Merge merge;
+  // Further attributes of the resource of every batch.
+  std::vector<std::pair<std::string, std::string>> resource;
 
  private:
   uint64_t begin_ns_, begin_mono_ns_;

@@ -7,14 +7,6 @@
 namespace weft::net {
 namespace {
 
-TEST(GrpcFraming, PercentEncodingSurvivesTheRoundTrip) {
-  std::string text = "50% \n\x01 grüß \x7f~ ";
-  EXPECT_EQ(PercentDecode(PercentEncode(text)), text);
-  EXPECT_EQ(PercentEncode("a%b\n"), "a%25b%0A");
-  EXPECT_EQ(PercentDecode("%zz%4"), "%zz%4");
-  EXPECT_EQ(PercentDecode("%41"), "A");
-}
-
 TEST(GrpcFraming, Base64HasNoPaddingAndAcceptsIt) {
   for (std::string text : {"", "f", "fo", "foo", "foob", "\xff\xfe\x00x"}) {
     EXPECT_EQ(Base64Decode(Base64Encode(text)), text);

@@ -280,7 +280,7 @@ TEST(GrpcChannel, OurTwoSidesCarryGzipAndZstdToEachOther) {
   EXPECT_EQ(TextOf(client.Call(Deflated(base::Compression::kZstd, "zz"), "zstd").body), "zz");
   GrpcReply reply = client.Call("not gzip", "gzip");
   EXPECT_EQ(reply.status, 3);
-  reply = client.Call("x", "snappy");
+  reply = client.Call("x", "br");
   EXPECT_EQ(reply.status, 12);
 }
 

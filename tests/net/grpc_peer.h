@@ -33,12 +33,14 @@ inline std::string FromGrpc(const grpc::ByteBuffer& buffer) {
 
 class GrpcClient {
  public:
-  explicit GrpcClient(const std::string& endpoint) {
+  explicit GrpcClient(const std::string& endpoint,
+                      const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+                          grpc::InsecureChannelCredentials()) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     stub_ = std::make_unique<grpc::GenericStub>(
-        grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments));
+        grpc::CreateCustomChannel(endpoint, credentials, arguments));
   }
 
   grpc::Status Call(const std::string& request, std::string* reply,
@@ -65,12 +67,14 @@ class GrpcServer final : public grpc::CallbackGenericService {
   using Handler = std::function<grpc::Status(grpc::GenericCallbackServerContext*,
                                              const std::string& request, std::string* reply)>;
 
-  explicit GrpcServer(Handler handler, int port = 0) : handler_(std::move(handler)) {
+  explicit GrpcServer(Handler handler, int port = 0,
+                      const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                          grpc::InsecureServerCredentials())
+      : handler_(std::move(handler)) {
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
-                             &port_);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), credentials, &port_);
     builder.RegisterCallbackGenericService(this);
     server_ = builder.BuildAndStart();
   }

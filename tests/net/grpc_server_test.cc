@@ -5,6 +5,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "base/metrics.h"
 #include "grpc_peer.h"
 #include "harness.h"
 #include "net/http/grpc_framing.h"
@@ -300,24 +301,35 @@ TEST(GrpcServer, OtherHttp2RequestsAreOrdinaryHttp) {
 
 // Case F35. Each of these must cost the client its connection.
 TEST(GrpcServer, FloodsCloseTheConnection) {
-  Server server;
+  base::MetricRegistry metrics;
+  ListenerOptions options;
+  options.metrics = &metrics;
+  Server server(options);
+  auto closed_for = [&](const std::string& reason) {
+    return metrics
+        .Get(base::MetricKind::kCounter, "weft_net_abusive_connections_total", "",
+             {{"listener", "listener"}, {"reason", reason}})
+        .value();
+  };
   auto repeat = [](std::string_view one, int times) {
     std::string out;
     for (int i = 0; i < times; ++i) out += one;
     return out;
   };
-  for (const auto& [name, flood] : {
-           std::pair("ping", repeat(Frame(6, 0, 0, "12345678"), 3000)),
-           std::pair("settings", repeat(Frame(4, 0, 0, ""), 3000)),
-           std::pair("empty data", GrpcHead(1) + repeat(Frame(0, 0, 1, ""), 3000)),
-           std::pair("continuation",
-                     GrpcHead(1, 0) + repeat(Frame(9, 0, 1, Literal("a", "b")), 3000)),
-           std::pair("rapid reset", std::string()),
-           std::pair(
-               "huge header list",
+  for (const auto& [name, reason, flood] : {
+           std::tuple("ping", "frame_flood", repeat(Frame(6, 0, 0, "12345678"), 3000)),
+           std::tuple("settings", "frame_flood", repeat(Frame(4, 0, 0, ""), 3000)),
+           std::tuple("empty data", "frame_flood", GrpcHead(1) + repeat(Frame(0, 0, 1, ""), 3000)),
+           std::tuple("continuation", "header_flood",
+                      GrpcHead(1, 0) + repeat(Frame(9, 0, 1, Literal("a", "b")), 3000)),
+           std::tuple("rapid reset", "rapid_reset", std::string()),
+           std::tuple(
+               "huge header list", "header_flood",
                GrpcHead(1, 0) + repeat(Frame(9, 0, 1, Literal("a", std::string(120, 'x'))), 600)),
-           std::pair("window update", repeat(Frame(8, 0, 0, std::string("\0\0\0\1", 4)), 3000)),
+           std::tuple("window update", "frame_flood",
+                      repeat(Frame(8, 0, 0, std::string("\0\0\0\1", 4)), 3000)),
        }) {
+    const int64_t before = closed_for(reason);
     RawClient client(server.port());
     client.Send(std::string(kPreface) + Frame(4, 0, 0, ""));
     if (std::string_view(name) == "rapid reset") {
@@ -328,6 +340,7 @@ TEST(GrpcServer, FloodsCloseTheConnection) {
       client.Send(flood);
     }
     EXPECT_TRUE(client.WaitClosed()) << name;
+    EXPECT_EQ(closed_for(reason), before + 1) << name;
   }
   // An honest client is served all the while.
   GrpcClient honest(server.endpoint());
@@ -381,6 +394,139 @@ TEST(GrpcServer, SlowHeadBodyAndIdleConnectionsAreEnded) {
   EXPECT_TRUE(head.WaitClosed());
   EXPECT_THAT(body.ReadResponse(), HasSubstr("grpc-status: 4\n"));
   EXPECT_TRUE(idle.WaitClosed());
+}
+
+// Case F35: one entry of the table, named again and again by one byte each.
+TEST(GrpcServer, HpackBombClosesTheConnectionInBoundedTime) {
+  base::MetricRegistry metrics;
+  ListenerOptions options;
+  options.metrics = &metrics;
+  Server server(options);
+  RawClient client(server.port());
+  std::string value(3800, 'v');
+  // A literal with incremental indexing; its value's length as a varint with a 7-bit prefix.
+  std::string entry = "\x40\x01x\x7f";
+  for (size_t left = value.size() - 127;; left >>= 7) {
+    entry.push_back(static_cast<char>((left & 0x7f) | (left >= 0x80 ? 0x80 : 0)));
+    if (left < 0x80) break;
+  }
+  client.Send(std::string(kPreface) + Frame(4, 0, 0, "") +
+              GrpcHead(1, 4, entry + value + std::string(10'000, '\xbe')));
+  EXPECT_TRUE(client.WaitClosed());
+  EXPECT_EQ(metrics
+                .Get(base::MetricKind::kCounter, "weft_net_abusive_connections_total", "",
+                     {{"listener", "listener"}, {"reason", "header_flood"}})
+                .value(),
+            1);
+}
+
+// Cases F33, F35: a window of nothing, so that answers pile up.
+TEST(GrpcServer, StalledWindowEndsTheConnectionWithItsReason) {
+  ListenerOptions options;
+  options.body_timeout = milliseconds(60);
+  Server server(options, 1 << 20, AnswerOf(1000));
+  RawClient client(server.port());
+  // SETTINGS_INITIAL_WINDOW_SIZE 0, then a request.
+  client.Send(std::string(kPreface) + Frame(4, 0, 0, std::string("\0\4\0\0\0\0", 6)) + GetHead());
+  std::string all = client.ReadToEnd();
+  // The last frame is a GOAWAY with ENHANCE_YOUR_CALM (11).
+  ASSERT_GE(all.size(), 17u);
+  EXPECT_EQ(all.substr(all.size() - 14, 1), "\7");
+  EXPECT_EQ(all.back(), 11);
+}
+
+// Case F33: within the deadline, but by drops.
+TEST(GrpcServer, BodyByDropsEndsBeforeItsDeadline) {
+  ListenerOptions options;
+  options.body_timeout = milliseconds(400);
+  options.header_timeout = milliseconds(40);  // how often deadlines are looked at
+  options.min_body_bytes_per_second = 1 << 20;
+  base::MetricRegistry metrics;
+  options.metrics = &metrics;
+  Server server(options);
+  RawHttp2 body(server.port());
+  auto start = std::chrono::steady_clock::now();
+  body.client.Send(GrpcHead(1) + Frame(0, 0, 1, std::string("\0\0\0\0\5ab", 7)));
+  EXPECT_THAT(body.ReadResponse(), HasSubstr("grpc-status: 4\n"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(390));
+  EXPECT_EQ(metrics
+                .Get(base::MetricKind::kCounter, "weft_net_refused_requests_total", "",
+                     {{"listener", "listener"}, {"reason", "too_slow"}})
+                .value(),
+            1);
+}
+
+// A stream that waits while another of its connection sends is not slow.
+TEST(GrpcServer, ConnectionThatDeliversIsNotSlow) {
+  ListenerOptions options;
+  options.body_timeout = milliseconds(400);
+  options.header_timeout = milliseconds(40);
+  options.min_body_bytes_per_second = 1000;
+  Server server(options);
+  RawHttp2 http2(server.port());
+  http2.client.Send(GrpcHead(1) + Frame(0, 0, 1, std::string("\0\0\0\0\1", 5)) + GrpcHead(3) +
+                    Frame(0, 0, 3, std::string("\0\0\0\x40\0", 5) + std::string(10'000, 'x')));
+  std::this_thread::sleep_for(milliseconds(200));
+  http2.client.Send(Frame(0, 1, 1, "y"));
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("grpc-status: 0\n"));
+}
+
+// Case F34, F35: unfinished bodies of one peer leave half of the credit to others.
+TEST(GrpcServer, UnfinishedBodiesOfOnePeerEndAtItsShare) {
+  constexpr uint64_t kCredit = 1 << 20;
+  Server server({}, kCredit);
+  RawHttp2 hog(server.port());
+  std::string block(16'000, 'x');
+  std::string prefix("\0\0\1\0\0", 5);  // announces 64 KiB
+  std::string flood;
+  for (uint32_t id = 1; id < 2 * 60; id += 2) {
+    flood += GrpcHead(id) + Frame(0, 0, id, prefix + block);
+  }
+  hog.client.Send(flood);
+  EXPECT_THAT(hog.ReadResponse(), HasSubstr("grpc-status: 14\n"));
+  server.thread.Do([] {});
+  EXPECT_LE(server.credit.used(), kCredit / 2 + (64 << 10));
+  GrpcClient honest(server.endpoint());
+  std::string reply;
+  EXPECT_TRUE(honest.Call(std::string(100'000, 'y'), &reply).ok());
+}
+
+TEST(GrpcServer, DeadPeerIsFoundByPing) {
+  ListenerOptions options;
+  options.header_timeout = milliseconds(40);
+  options.ping_interval = options.ping_timeout = milliseconds(50);
+  base::MetricRegistry metrics;
+  options.metrics = &metrics;
+  Server server(options);
+  RawHttp2 silent(server.port());
+  EXPECT_TRUE(silent.client.WaitClosed());
+  EXPECT_EQ(metrics
+                .Get(base::MetricKind::kCounter, "weft_net_dead_connections_total", "",
+                     {{"listener", "listener"}})
+                .value(),
+            1);
+}
+
+// Case F15, the server's side: calls go on while connections are told to move.
+TEST(GrpcServer, OldConnectionsMoveWithoutLosingACall) {
+  ListenerOptions options;
+  options.header_timeout = milliseconds(40);
+  options.max_connection_age = milliseconds(50);
+  base::MetricRegistry metrics;
+  options.metrics = &metrics;
+  Server server(options);
+  GrpcClient client(server.endpoint());
+  base::Metric& aged = metrics.Get(base::MetricKind::kCounter, "weft_net_aged_connections_total",
+                                   "", {{"listener", "listener"}});
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  int calls = 0;
+  while (aged.value() < 2 && std::chrono::steady_clock::now() < until) {
+    std::string reply;
+    grpc::Status status = client.Call("x", &reply);
+    ASSERT_TRUE(status.ok()) << status.error_message() << " after " << calls;
+    ++calls;
+  }
+  EXPECT_GE(aged.value(), 2);
 }
 
 // Case F34: out of descriptors, then some come back.

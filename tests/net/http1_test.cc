@@ -231,6 +231,36 @@ TEST(Http1, DeadlinesForHeadBodyAndIdleCloseTheConnection) {
   EXPECT_THAT(idle.ReadToEnd(), StartsWith("HTTP/1.1 200"));
 }
 
+// Case F33: within the deadline, but by drops.
+TEST(Http1, BodyByDropsEndsBeforeItsDeadline) {
+  ListenerOptions options;
+  options.body_timeout = milliseconds(400);
+  options.header_timeout = milliseconds(40);  // how often deadlines are looked at
+  options.min_body_bytes_per_second = 1 << 20;
+  Server server(options);
+  RawClient body(server.port());
+  auto start = std::chrono::steady_clock::now();
+  body.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab");
+  EXPECT_THAT(body.ReadUntil("slowly"), StartsWith("HTTP/1.1 408"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(390));
+}
+
+// Case F31: every coding that is offered, and what is not.
+TEST(Http1, EveryOfferedContentCodingIsInflated) {
+  Server server;
+  RawClient client(server.port());
+  for (const auto& [name, coding] : {std::pair("deflate", base::Compression::kDeflate),
+                                     std::pair("zstd", base::Compression::kZstd),
+                                     std::pair("snappy", base::Compression::kSnappy),
+                                     std::pair("lz4", base::Compression::kLz4)}) {
+    std::string text = "inflated from " + std::string(name);
+    client.Send(Post(Deflated(coding, text), "Content-Encoding: " + std::string(name) + "\r\n"));
+    EXPECT_THAT(client.ReadUntil(text), HasSubstr(text));
+  }
+  client.Send(Post("x", "Content-Encoding: br\r\n"));
+  EXPECT_THAT(client.ReadUntil("\r\n\r\n"), HasSubstr("gzip, deflate, zstd, snappy, lz4"));
+}
+
 // Case F34.
 TEST(Http1, ConnectionsBeyondTheCapAreClosedAtOnceAndCounted) {
   ListenerOptions options;

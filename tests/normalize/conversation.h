@@ -145,6 +145,12 @@ class Conversation {
     agent_.Tick();
     return *this;
   }
+  // Before the first call.
+  void SetServerPort(uint16_t port) {
+    auto connection = std::make_shared<model::Connection>(*connection_);
+    (end_ == model::Role::kServer ? connection->local : connection->remote).port = port;
+    connection_ = std::move(connection);
+  }
   Conversation& Wait(uint64_t ns) {
     agent_.clock.Advance(ns);
     return *this;
@@ -155,6 +161,8 @@ class Conversation {
   std::vector<model::Segment> Take() { return std::exchange(calls_, {}); }
   uint64_t now_ns() const { return agent_.clock.MonotonicNs(); }
   uint32_t thread = 11;
+  model::WireProtocol protocol = model::WireProtocol::kHttp1;  // as the kernel marks it
+  bool is_tls = false;
 
  private:
   model::Direction Requests() const {
@@ -172,6 +180,8 @@ class Conversation {
     segment.direction = direction;
     segment.process = process_;
     segment.thread = thread;
+    segment.protocol = protocol;
+    segment.is_tls = is_tls;
     segment.length = length;
     segment.sequence = static_cast<uint32_t>(0xffff'fff0u + Position(direction));  // wraps soon
     segment.captured = base::AsBytes(texts_.emplace_back(captured));

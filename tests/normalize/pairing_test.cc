@@ -305,5 +305,69 @@ TEST(Pairing, PendingRequestsAreBounded) {
   EXPECT_EQ(agent.spans.finished.back().status_code, 404);
 }
 
+// The socket is older than weft, and what is seen first is a whole request: a keep-alive connection
+// that was idle.
+TEST(Pairing, FirstRequestOfAnOldConnectionIsAnExchange) {
+  for (model::Role end : {model::Role::kServer, model::Role::kClient}) {
+    for (size_t split : {kGetA.size(), size_t{20}}) {
+      Agent agent;
+      Conversation talk(agent, end, true);
+      talk.Client(kGetA.substr(0, split));
+      if (split < kGetA.size()) talk.Client(kGetA.substr(split));
+      talk.Server(kOk).Client(kGetB).Server(kMissing);
+      EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b 404") << split;
+      EXPECT_EQ(agent.spans.finished.at(0).role, end);
+    }
+  }
+}
+
+TEST(Pairing, OldConnectionThatIsInTheMiddleOfABodyBeginsWithItsNextRequest) {
+  Agent agent;
+  Conversation talk(agent, model::Role::kServer, true);
+  talk.Client("the rest of a body").Server(kOk).Client(kGetB).Server(kMissing);
+  EXPECT_EQ(agent.Finished(), "GET /b 404");
+}
+
+TEST(Pairing, PlaintextOfTlsIsHttps) {
+  Agent agent;
+  Conversation server(agent, model::Role::kServer, false, 1),
+      client(agent, model::Role::kClient, false, 2);
+  server.is_tls = client.is_tls = true;
+  server.Client(kGetA).Server(kOk);
+  client.Client(kGetA).Server(kOk);
+  ASSERT_EQ(agent.spans.finished.size(), 2u);
+  EXPECT_EQ(Text(agent.spans.finished[0], "url.scheme"), "https");
+  EXPECT_EQ(Text(agent.spans.finished[1], "url.full"), "https://shop.test:8080/a");
+  EXPECT_TRUE(agent.spans.finished[0].is_tls);
+}
+
+// T63: a proxy is asked for the way in plaintext, and what follows is TLS.
+TEST(Pairing, PlaintextBehindTheWayThereStartsAnew) {
+  Agent agent;
+  Conversation way(agent, model::Role::kClient, false, 1);
+  way.Client("CONNECT shop.test:443 HTTP/1.1\r\n\r\n").Server("HTTP/1.1 200 OK\r\n\r\n");
+  Conversation tls(agent, model::Role::kClient, false, 1);
+  tls.is_tls = true;
+  tls.Client(kGetA).Server(kOk);
+  way.Client("\x16\x03\x01 ciphertext");
+  EXPECT_EQ(agent.Finished(), "CONNECT shop.test:443 200; GET /a 200");
+}
+
+TEST(Pairing, GrpcWebIsACall) {  // T58
+  Agent agent;
+  Conversation talk(agent);
+  constexpr std::string_view kCall =
+      "POST /shop.Cart/Get HTTP/1.1\r\nHost: shop.test\r\n"
+      "Content-Type: application/grpc-web+proto\r\nContent-Length: 0\r\n\r\n";
+  talk.Client(kCall).Server(kOk).Client(kCall).Server(kMissing);
+  ASSERT_EQ(agent.spans.finished.size(), 2u);
+  const model::Span &good = agent.spans.finished[0], &bad = agent.spans.finished[1];
+  EXPECT_EQ(good.name, "shop.Cart/Get");
+  EXPECT_EQ(Text(good, "rpc.system.name"), "grpc");
+  EXPECT_EQ(Text(good, "rpc.response.status_code"), "(none)");  // it is in the body
+  EXPECT_EQ(Text(good, "network.protocol.version"), "1.1");
+  EXPECT_EQ(Text(bad, "rpc.response.status_code"), "UNIMPLEMENTED");
+}
+
 }  // namespace
 }  // namespace weft::normalize

@@ -1,9 +1,9 @@
-#include "normalize/semantic_conventions.h"
+#include "normalize/conventions/semantic_conventions.h"
 
 #include <gtest/gtest.h>
 
+#include "normalize/conventions/redaction.h"
 #include "normalize/conversation.h"
-#include "normalize/redaction.h"
 
 namespace weft::normalize {
 namespace {

@@ -1,4 +1,4 @@
-#include "normalize/trace_context.h"
+#include "normalize/conventions/trace_context.h"
 
 #include <gtest/gtest.h>
 

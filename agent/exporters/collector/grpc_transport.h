@@ -1,20 +1,17 @@
-// The collector exporter on the agent's own gRPC client and event loop.
+// The collector exporter's Transport over the agent's own gRPC client.
 #pragma once
 
 #include <memory>
 
-#include "base/result.h"
-#include "exporters/collector/collector.h"
-
-namespace weft::net {
-class EventLoop;
-}
+#include "exporters/collector/open.h"
+#include "exporters/collector/transport.h"
+#include "net/grpc_channel.h"
 
 namespace weft::exporters::collector {
 
-// An exporter that connects to `options.endpoint` (not empty) at once and keeps doing so.
-// Threads: the loop's. Owns: its connection; `loop` outlives it.
-// Fails: an endpoint or a header that cannot be read.
-base::Result<std::unique_ptr<Collector>> Open(net::EventLoop& loop, Options options, Deps deps);
+// Connects at once and keeps doing so. Threads: the loop's. Owns: its connection; `loop` outlives
+// it.
+std::unique_ptr<Transport> NewGrpcTransport(net::EventLoop& loop,
+                                            net::GrpcChannel::Options options);
 
 }  // namespace weft::exporters::collector

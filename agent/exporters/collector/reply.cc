@@ -18,6 +18,7 @@ enum : int {
   kResourceExhausted = 8,
   kAborted = 10,
   kOutOfRange = 11,
+  kUnimplemented = 12,
   kUnavailable = 14,
   kDataLoss = 15,
   kUnauthenticated = 16,
@@ -114,7 +115,71 @@ bool ParsePartialSuccess(base::ByteView body, uint64_t* rejected_spans, std::str
   return true;
 }
 
+namespace {
+
+struct HttpMeaning {
+  int status;
+  std::string_view reason;
+  Verdict verdict;
+};
+
+// 2xx is judged by its body; what is not listed is final.
+constexpr HttpMeaning kHttpMeanings[] = {
+    {400, "http_400", Verdict::kRejected},    {401, "http_401", Verdict::kRetrySlowly},
+    {403, "http_403", Verdict::kRetrySlowly}, {404, "http_404", Verdict::kRejected},
+    {405, "http_405", Verdict::kRejected},    {413, "too_large", Verdict::kTooLarge},
+    {415, "http_415", Verdict::kUnreadable},  {429, "http_429", Verdict::kRetry},
+    {500, "http_500", Verdict::kRejected},    {501, "http_501", Verdict::kUnreadable},
+    {502, "http_502", Verdict::kRetry},       {503, "http_503", Verdict::kRetry},
+    {504, "http_504", Verdict::kRetry},
+};
+
+// google.rpc.Status.message, when the body is one; else the body as it is, if it is short text.
+std::string ErrorText(const CallReply& reply) {
+  if (!reply.message.empty()) return Printable(reply.message);
+  base::ByteReader in(reply.body.view());
+  std::string text;
+  while (in.left() > 0) {
+    uint64_t tag = 0, number = 0;
+    base::ByteView bytes;
+    if (!ReadField(in, &tag, &number, &bytes)) return Printable(base::AsText(reply.body.view()));
+    if (tag == Tag(2, 2)) text = Printable(base::AsText(bytes));
+  }
+  return text;
+}
+
+// An answer that cannot be read is no success, and asking again would store the spans twice.
+void JudgeSuccess(const CallReply& reply, Outcome* out) {
+  if (reply.body.size() > kMaxResponseBytes ||
+      !ParsePartialSuccess(reply.body.view(), &out->rejected_spans, &out->message)) {
+    out->verdict = Verdict::kRejected;
+    out->reason = "bad_response";
+  } else {
+    out->verdict = Verdict::kDelivered;
+    out->reason = out->rejected_spans > 0 ? "partial_success" : "ok";
+  }
+}
+
+Outcome JudgeHttp(const CallReply& reply) {
+  Outcome out;
+  if (reply.http_status / 100 == 2) {
+    JudgeSuccess(reply, &out);
+    return out;
+  }
+  out.reason = "http_other";
+  for (const HttpMeaning& meaning : kHttpMeanings) {
+    if (meaning.status != reply.http_status) continue;
+    out.reason = meaning.reason;
+    out.verdict = meaning.verdict;
+  }
+  out.message = ErrorText(reply);
+  return out;
+}
+
+}  // namespace
+
 Outcome Judge(const CallReply& reply, bool retry_exhausted) {
+  if (reply.http_status != 0 && !reply.transport_error) return JudgeHttp(reply);
   Outcome out;
   out.reason = StatusName(reply.status);
   out.message = Printable(reply.message);
@@ -125,15 +190,7 @@ Outcome Judge(const CallReply& reply, bool retry_exhausted) {
   }
   switch (reply.status) {
     case kOk:
-      // An answer that cannot be read is no success, and asking again would store the spans twice.
-      if (reply.body.size() > kMaxResponseBytes ||
-          !ParsePartialSuccess(reply.body.view(), &out.rejected_spans, &out.message)) {
-        out.verdict = Verdict::kRejected;
-        out.reason = "bad_response";
-      } else {
-        out.verdict = Verdict::kDelivered;
-        out.reason = out.rejected_spans > 0 ? "partial_success" : "ok";
-      }
+      JudgeSuccess(reply, &out);
       break;
     case kCancelled:
     case kDeadlineExceeded:
@@ -156,6 +213,9 @@ Outcome Judge(const CallReply& reply, bool retry_exhausted) {
     case kUnauthenticated:
     case kPermissionDenied:
       out.verdict = Verdict::kRetrySlowly;
+      break;
+    case kUnimplemented:
+      out.verdict = Verdict::kUnreadable;
       break;
     default:
       out.verdict = Verdict::kRejected;

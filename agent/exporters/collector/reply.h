@@ -17,6 +17,7 @@ enum class Verdict : uint8_t {
   kRetryConnection,  // there was no peer
   kRetrySlowly,      // the peer does not accept our credentials: a fault of configuration
   kTooLarge,         // the same spans in smaller requests
+  kUnreadable,       // the peer may lack our compression; else kRejected
   kRejected,         // never, as a whole
 };
 
@@ -27,11 +28,13 @@ struct Outcome {
   std::string message;          // of the peer, made fit for a log line
 };
 
+// By `http_status` where there is one, else by the gRPC status.
 // `retry_exhausted`: a RESOURCE_EXHAUSTED that promises no recovery (no RetryInfo) is tried again
 // all the same; else it is final, as the specification advises.
 Outcome Judge(const CallReply& reply, bool retry_exhausted);
 
-// The fields of ExportTraceServiceResponse.partial_success; false when `body` is not a message.
+// The fields of partial_success of an Export…ServiceResponse (the same for every signal); false
+// when `body` is not a message.
 bool ParsePartialSuccess(base::ByteView body, uint64_t* rejected_spans, std::string* message);
 
 }  // namespace weft::exporters::collector

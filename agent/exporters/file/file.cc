@@ -15,27 +15,11 @@
 namespace weft::exporters::file {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr uint64_t kQueueItems = 1 << 20;
-constexpr uint64_t kItemOverhead = 256;
-constexpr milliseconds kWait{50};
+constexpr int kPollMilliseconds = 50;
 constexpr uint64_t kMoveCheckNs = 1'000'000'000;
 constexpr size_t kKeptLineBytes = 4 << 20;
-
-uint64_t LiveSpans(const model::OtlpBatch& batch) {
-  uint64_t live = 0;
-  for (const model::SpanRef& span : batch.spans) live += span.dropped ? 0 : 1;
-  return live;
-}
-
-uint64_t HeldBytes(const model::OtlpBatch& batch) {
-  uint64_t bytes = batch.size_bytes() + batch.extra.size() + kItemOverhead +
-                   batch.spans.capacity() * sizeof(model::SpanRef);
-  for (const std::string& append : batch.appends) bytes += append.size();
-  return bytes;
-}
 
 }  // namespace
 
@@ -56,60 +40,22 @@ File::File(Options options, Deps deps)
       written_bytes_(deps.metrics.Get(base::MetricKind::kCounter,
                                       "weft_exporter_file_written_bytes_total",
                                       "bytes appended to the file")),
-      queue_bytes_(deps.metrics.Get(base::MetricKind::kGauge, "weft_exporter_file_queue_bytes",
-                                    "bytes of batches that wait for the writer")),
-      queue_(kQueueItems, static_cast<uint64_t>(options_.queue_bytes)) {}
+      queue_(deps.ledger,
+             deps.metrics.Get(base::MetricKind::kGauge, "weft_exporter_file_queue_bytes",
+                              "bytes of batches that wait for the writer"),
+             static_cast<uint64_t>(options_.queue_bytes), "file_queue_full",
+             [this](model::OtlpBatch&& batch, uint64_t spans) { Write(batch, spans); }) {}
 
 File::~File() { Stop(steady_clock::now()); }
 
-void File::Start() {
-  if (!writer_.joinable() && !stopping_) writer_ = std::thread([this] { Run(); });
-}
-
-model::PushResult File::Push(model::OtlpBatch&& batch) {
-  Work work;
-  work.spans = LiveSpans(batch);
-  work.batch = std::move(batch);
-  uint64_t spans = work.spans;
-  if (spans == 0) return model::PushResult::kTaken;
-  deps_.ledger.In(spans);
-  deps_.ledger.Held(static_cast<int64_t>(spans));
-  if (stopping_) {
-    Shed("shutdown", spans);
-  } else if (uint64_t bytes = HeldBytes(work.batch); !queue_.TryPush(std::move(work), bytes)) {
-    Shed("file_queue_full", spans);
-  }
-  return model::PushResult::kTaken;
-}
-
 void File::Stop(steady_clock::time_point deadline) {
-  deadline_ = deadline.time_since_epoch().count();
-  stopping_ = true;
-  if (writer_.joinable()) writer_.join();
-  Work work;
-  while (queue_.Pop(&work, milliseconds(0))) Shed("shutdown", work.spans);
+  queue_.Stop(deadline);
   Close();
 }
 
-bool File::Expired() const {
-  return stopping_ && steady_clock::now().time_since_epoch().count() >= deadline_;
-}
-
-void File::Run() {
-  while (!Expired()) {
-    Work work;
-    if (queue_.Pop(&work, stopping_ ? milliseconds(0) : kWait)) {
-      Write(work);
-    } else if (stopping_) {
-      break;
-    }
-    queue_bytes_.Set(static_cast<int64_t>(queue_.bytes()));
-  }
-}
-
-void File::Write(const Work& work) {
+void File::Write(const model::OtlpBatch& batch, uint64_t spans) {
   line_.clear();
-  base::Gathered request = protocols::otlp::Gather(work.batch);
+  base::Gathered request = protocols::otlp::Gather(batch);
   if (request.pieces.size() == 1) {
     protocols::otlp::AppendJson(request.pieces[0], &line_);
   } else {
@@ -119,21 +65,16 @@ void File::Write(const Work& work) {
   CloseIfMoved();
   if (EnsureOpen() && WriteLine()) {
     written_bytes_.Add(line_.size());
-    deps_.ledger.Out(work.spans);
-    deps_.ledger.Held(-static_cast<int64_t>(work.spans));
+    deps_.ledger.Out(spans);
+    deps_.ledger.Held(-static_cast<int64_t>(spans));
   } else {
     int error = errno;
     if (error_log_.Allow(deps_.clock.MonotonicNs()))
       spdlog::warn("file exporter cannot write {}: {}", options_.path, std::strerror(error));
-    Shed("write_error", work.spans);
+    queue_.Shed("write_error", spans);
     Close();
   }
   if (line_.capacity() > kKeptLineBytes) line_ = {};
-}
-
-void File::Shed(std::string_view reason, uint64_t spans) {
-  deps_.ledger.Lose(base::Loss::kShed, reason, spans);
-  deps_.ledger.Held(-static_cast<int64_t>(spans));
 }
 
 // Non-blocking, so that a FIFO without a reader is an error and not a thread that cannot be
@@ -165,8 +106,8 @@ bool File::WriteSome(size_t* written) {
       *written += static_cast<size_t>(n);
     } else if (errno == EAGAIN) {
       pollfd wait{.fd = fd_, .events = POLLOUT, .revents = 0};
-      ::poll(&wait, 1, static_cast<int>(kWait.count()));
-      if (Expired()) return errno = EAGAIN, false;
+      ::poll(&wait, 1, kPollMilliseconds);
+      if (queue_.Expired()) return errno = EAGAIN, false;
     } else if (errno != EINTR) {
       return false;
     }

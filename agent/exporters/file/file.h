@@ -4,20 +4,19 @@
 // exporters notice nothing.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/config_view.h"
 #include "base/ledger.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/queue.h"
 #include "model/otlp_batch.h"
 #include "model/sink.h"
+#include "model/worker_queue.h"
 
 namespace weft::exporters::file {
 
@@ -46,43 +45,33 @@ class File final : public model::Sink<model::OtlpBatch> {
   // As Stop with no time left.
   ~File() override;
 
-  void Start();
+  void Start() { queue_.Start(); }
   // Always kTaken; sheds "file_queue_full" when there is no room and "shutdown" after Stop.
-  [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override;
+  [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override {
+    return queue_.Push(std::move(batch));
+  }
   // Writes what is queued, until `deadline`; what remains is shed, reason "shutdown".
   void Stop(std::chrono::steady_clock::time_point deadline);
 
  private:
-  struct Work {
-    model::OtlpBatch batch;
-    uint64_t spans = 0;
-  };
-
-  void Run();
-  void Write(const Work& work);
-  void Shed(std::string_view reason, uint64_t spans);
+  void Write(const model::OtlpBatch& batch, uint64_t spans);
   bool EnsureOpen();
   bool WriteLine();
   bool WriteSome(size_t* written);
   void CloseIfMoved();
   void Close();
-  bool Expired() const;
 
   const Options options_;
   Deps deps_;
   base::Metric& written_bytes_;
-  base::Metric& queue_bytes_;
-  base::BoundedQueue<Work> queue_;
-  std::thread writer_;
-  std::atomic<bool> stopping_{false};
-  // Nanoseconds of steady_clock; read once `stopping_` is set.
-  std::atomic<int64_t> deadline_{0};
 
   // The writer thread's own.
   int fd_ = -1;
   uint64_t checked_ns_ = 0;
   std::string line_;
   base::LogLimiter error_log_{10'000'000'000};
+  // Last: its thread uses all of the above.
+  model::WorkerQueue queue_;
 };
 
 }  // namespace weft::exporters::file

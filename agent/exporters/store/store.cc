@@ -8,26 +8,7 @@
 namespace weft::exporters::store {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
-constexpr uint64_t kQueueItems = 1 << 20;
-constexpr uint64_t kItemOverhead = 256;
-constexpr milliseconds kWait{50};
 constexpr size_t kPage = 64;
-
-uint64_t LiveSpans(const model::OtlpBatch& batch) {
-  uint64_t live = 0;
-  for (const model::SpanRef& span : batch.spans) live += span.dropped ? 0 : 1;
-  return live;
-}
-
-uint64_t HeldBytes(const model::OtlpBatch& batch) {
-  uint64_t bytes = batch.size_bytes() + batch.extra.size() + kItemOverhead +
-                   batch.spans.capacity() * sizeof(model::SpanRef);
-  for (const std::string& append : batch.appends) bytes += append.size();
-  return bytes;
-}
 
 }  // namespace
 
@@ -54,66 +35,20 @@ Store::Store(Options options, Deps deps)
       evicted_traces_(deps.metrics.Get(base::MetricKind::kCounter,
                                        "weft_exporter_store_forgotten_traces_total",
                                        "traces that made room for newer ones")),
-      queue_gauge_(deps.metrics.Get(base::MetricKind::kGauge, "weft_exporter_store_queue_bytes",
-                                    "bytes of batches that wait to be stored")),
-      queue_(kQueueItems, static_cast<uint64_t>(options_.queue_bytes)),
-      table_(static_cast<uint64_t>(options_.max_bytes)) {}
+      table_(static_cast<uint64_t>(options_.max_bytes)),
+      queue_(
+          deps.ledger,
+          deps.metrics.Get(base::MetricKind::kGauge, "weft_exporter_store_queue_bytes",
+                           "bytes of batches that wait to be stored"),
+          static_cast<uint64_t>(options_.queue_bytes), "store_queue_full",
+          [this](model::OtlpBatch&& batch, uint64_t spans) { Insert(std::move(batch), spans); }) {}
 
-Store::~Store() { Stop(steady_clock::now()); }
-
-void Store::Start() {
-  if (!worker_.joinable() && !stopping_) worker_ = std::thread([this] { Run(); });
-}
-
-model::PushResult Store::Push(model::OtlpBatch&& batch) {
-  Work work;
-  work.spans = LiveSpans(batch);
-  work.batch = std::move(batch);
-  uint64_t spans = work.spans;
-  if (spans == 0) return model::PushResult::kTaken;
-  deps_.ledger.In(spans);
-  deps_.ledger.Held(static_cast<int64_t>(spans));
-  if (stopping_) {
-    Shed("shutdown", spans);
-  } else if (uint64_t bytes = HeldBytes(work.batch); !queue_.TryPush(std::move(work), bytes)) {
-    Shed("store_queue_full", spans);
-  }
-  return model::PushResult::kTaken;
-}
-
-void Store::Stop(steady_clock::time_point deadline) {
-  deadline_ = deadline.time_since_epoch().count();
-  stopping_ = true;
-  if (worker_.joinable()) worker_.join();
-  Work work;
-  while (queue_.Pop(&work, milliseconds(0))) Shed("shutdown", work.spans);
-}
-
-bool Store::Expired() const {
-  return stopping_ && steady_clock::now().time_since_epoch().count() >= deadline_;
-}
-
-void Store::Run() {
-  while (!Expired()) {
-    Work work;
-    if (queue_.Pop(&work, stopping_ ? milliseconds(0) : kWait)) {
-      Insert(std::move(work));
-    } else if (stopping_) {
-      break;
-    }
-    queue_gauge_.Set(static_cast<int64_t>(queue_.bytes()));
-  }
-}
-
-void Store::Shed(std::string_view reason, uint64_t spans) {
-  deps_.ledger.Lose(base::Loss::kShed, reason, spans);
-  deps_.ledger.Held(-static_cast<int64_t>(spans));
-}
+Store::~Store() { Stop(std::chrono::steady_clock::now()); }
 
 // Spans that leave the store, for whatever reason, were kept as long as it promised: they are out.
-void Store::Insert(Work&& work) {
-  std::vector<TracePart> parts = SplitByTrace(work.batch);
-  work.batch = {};  // gives the bytes back before the lock is taken
+void Store::Insert(model::OtlpBatch&& batch, uint64_t spans) {
+  std::vector<TracePart> parts = SplitByTrace(batch);
+  batch = {};  // gives the bytes back before the lock is taken
   TraceTable::Change sum;
   uint64_t kept = 0;
   {
@@ -129,7 +64,7 @@ void Store::Insert(Work&& work) {
     bytes_.Set(static_cast<int64_t>(table_.bytes()));
     traces_.Set(static_cast<int64_t>(table_.traces()));
   }
-  uint64_t out = work.spans - kept + sum.replaced + sum.evicted;
+  uint64_t out = spans - kept + sum.replaced + sum.evicted;
   deps_.ledger.Out(out);
   if (sum.refused > 0) deps_.ledger.Lose(base::Loss::kEvicted, "trace_too_large", sum.refused);
   deps_.ledger.Held(-static_cast<int64_t>(out + sum.refused));

@@ -4,25 +4,23 @@
 // holds it up for longer than it takes to copy references.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/config_view.h"
 #include "base/ledger.h"
 #include "base/metrics.h"
-#include "base/queue.h"
 #include "exporters/store/trace_table.h"
 #include "model/lookup.h"
 #include "model/otlp_batch.h"
 #include "model/sink.h"
+#include "model/worker_queue.h"
 
 namespace weft::exporters::store {
 
@@ -48,12 +46,14 @@ class Store final : public model::Sink<model::OtlpBatch>, public model::TraceQue
   Store(Options options, Deps deps);
   ~Store() override;
 
-  void Start();
+  void Start() { queue_.Start(); }
   // Always kTaken; sheds "store_queue_full" when there is no room and "shutdown" after Stop.
-  [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override;
+  [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override {
+    return queue_.Push(std::move(batch));
+  }
   // Takes in what is queued, until `deadline`; what remains is shed, reason "shutdown". The traces
   // stay and can be asked for.
-  void Stop(std::chrono::steady_clock::time_point deadline);
+  void Stop(std::chrono::steady_clock::time_point deadline) { queue_.Stop(deadline); }
 
   std::vector<std::string> Services() const override;
   std::vector<std::pair<std::string, int>> Operations(std::string_view service) const override;
@@ -66,29 +66,19 @@ class Store final : public model::Sink<model::OtlpBatch>, public model::TraceQue
   std::vector<Dependency> Dependencies() const override;
 
  private:
-  struct Work {
-    model::OtlpBatch batch;
-    uint64_t spans = 0;
-  };
-
-  void Run();
-  void Insert(Work&& work);
-  void Shed(std::string_view reason, uint64_t spans);
+  void Insert(model::OtlpBatch&& batch, uint64_t spans);
   // Up to `limit` traces that pass the cheap part of `filter` and were touched before `*cursor`,
   // newest first; moves the cursor. Empty at the end.
   std::vector<TraceSnapshot> Page(const Filter& filter, size_t limit, uint64_t* cursor) const;
-  bool Expired() const;
 
   const Options options_;
   Deps deps_;
-  base::Metric &bytes_, &traces_, &evicted_traces_, &queue_gauge_;
-  base::BoundedQueue<Work> queue_;
-  std::thread worker_;
-  std::atomic<bool> stopping_{false};
-  std::atomic<int64_t> deadline_{0};  // ns of steady_clock; read once `stopping_` is set
+  base::Metric &bytes_, &traces_, &evicted_traces_;
 
   mutable std::mutex mutex_;  // guards table_; held per batch or per page
   TraceTable table_;
+  // Last: its thread uses all of the above.
+  model::WorkerQueue queue_;
 };
 
 }  // namespace weft::exporters::store

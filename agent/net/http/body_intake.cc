@@ -29,6 +29,8 @@ const RefusalText& TextOf(Refusal refusal) {
       {"timeout", "request took too long to arrive", 408, kGrpcDeadlineExceeded},
       {"bad_method", "method is not allowed", 405, kGrpcUnimplemented},
       {"expectation", "expectation is not supported", 417, kGrpcUnimplemented},
+      {"peer_share", "too many unfinished requests of this peer now", 503, kGrpcUnavailable},
+      {"too_slow", "request body comes too slowly", 408, kGrpcDeadlineExceeded},
   };
   return kTexts[static_cast<size_t>(refusal)];
 }
@@ -39,25 +41,26 @@ std::string_view RefusalName(Refusal refusal) { return TextOf(refusal).name; }
 
 Response RefusalResponse(Refusal refusal, bool is_grpc) {
   const RefusalText& text = TextOf(refusal);
+  const bool may_retry = refusal == Refusal::kNoCredit || refusal == Refusal::kPeerShare;
   Response out;
   if (is_grpc) {
     out.grpc_status = text.grpc_status;
     out.grpc_message = text.message;
-    if (refusal == Refusal::kNoCredit) {
+    if (may_retry) {
       out.grpc_status_details =
           RetryInfoDetails(text.grpc_status, text.message, std::chrono::seconds(1));
     }
     if (refusal == Refusal::kUnknownEncoding) {
-      out.headers.emplace_back("grpc-accept-encoding", "identity,gzip,deflate,zstd");
+      out.headers.emplace_back("grpc-accept-encoding", "identity,gzip,deflate,zstd,snappy");
     }
     return out;
   }
   out.status = text.status;
   out.content_type = "text/plain; charset=utf-8";
   out.body.append(text.message).push_back('\n');
-  if (refusal == Refusal::kNoCredit) out.headers.emplace_back("retry-after", "1");
+  if (may_retry) out.headers.emplace_back("retry-after", "1");
   if (refusal == Refusal::kUnknownEncoding) {
-    out.headers.emplace_back("accept-encoding", "gzip, deflate, zstd");
+    out.headers.emplace_back("accept-encoding", "gzip, deflate, zstd, snappy, lz4");
   }
   return out;
 }
@@ -66,14 +69,14 @@ Refusal BodyIntake::Announce(uint64_t claimed_bytes, uint64_t trusted_bytes) {
   if (claimed_bytes > limit_ - std::min<uint64_t>(limit_, body_.size())) return Refusal::kTooLarge;
   uint64_t reserve =
       std::min(claimed_bytes, std::clamp(trusted_bytes, kUntrustedReserveBytes, kMaxTrustedBytes));
-  if (!Pay(body_.size() + reserve)) return Refusal::kNoCredit;
+  if (Refusal no = Pay(body_.size() + reserve); no != Refusal::kNone) return no;
   body_.Reserve(body_.size() + reserve);
   return Refusal::kNone;
 }
 
 Refusal BodyIntake::Append(base::ByteView bytes) {
   if (bytes.size() > limit_ - body_.size()) return Refusal::kTooLarge;
-  if (!Pay(body_.size() + bytes.size())) return Refusal::kNoCredit;
+  if (Refusal no = Pay(body_.size() + bytes.size()); no != Refusal::kNone) return no;
   body_.Append(bytes);
   return Refusal::kNone;
 }
@@ -86,6 +89,7 @@ Refusal BodyIntake::Decode(std::string_view encoding) {
   uint64_t charged = 0;
   auto status =
       base::Inflate(compression, body_.view(), limit_, charge_.credit(), &inflated, &charged);
+  LeaveAccount();
   charge_.Return();
   charge_.Adopt(charged);
   body_ = std::move(inflated);
@@ -103,16 +107,19 @@ Refusal BodyIntake::Decode(std::string_view encoding) {
 }
 
 void BodyIntake::Drop() {
+  LeaveAccount();
   charge_.Return();
   body_ = base::ByteBuffer();
 }
 
 base::ByteBuffer BodyIntake::TakeBytes() {
+  LeaveAccount();
   charge_.Return();
   return std::move(body_);
 }
 
 void BodyIntake::MoveInto(Request* request) {
+  LeaveAccount();
   request->body = std::move(body_);
   request->charge = std::move(charge_);
 }

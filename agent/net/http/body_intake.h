@@ -26,15 +26,33 @@ enum class Refusal : uint8_t {
   kTimeout,
   kBadMethod,    // gRPC without POST
   kExpectation,  // Expect with something other than 100-continue
+  kPeerShare,    // the peer's unfinished bodies hold too much of a scarce credit
+  kTooSlow,      // the body came, but by drops
 };
-inline constexpr size_t kRefusals = 13;
+inline constexpr size_t kRefusals = 15;
 std::string_view RefusalName(Refusal refusal);
 Response RefusalResponse(Refusal refusal, bool is_grpc);
 
+// What one peer has open here: the connections of an address, or a single connection where all
+// peers share one (loopback, unix sockets).
+struct PeerAccount {
+  uint64_t body_bytes = 0;  // credit held by bodies that are not complete
+
+  // While more than half of the credit is free nobody is held back. Then a peer's unfinished
+  // bodies, which may never become complete, end at a quarter of it.
+  bool MayHold(uint64_t more, const base::ByteCredit& credit) const {
+    return credit.used() + more <= credit.limit() / 2 || body_bytes + more <= credit.limit() / 4;
+  }
+};
+
 class BodyIntake {
  public:
-  BodyIntake(base::ByteCredit& credit, uint64_t limit_bytes)
-      : charge_(&credit), limit_(limit_bytes) {}
+  // `account` (optional) must outlive this.
+  BodyIntake(base::ByteCredit& credit, uint64_t limit_bytes, PeerAccount* account = nullptr)
+      : charge_(&credit), account_(account), limit_(limit_bytes) {}
+  ~BodyIntake() { LeaveAccount(); }
+  BodyIntake(const BodyIntake&) = delete;
+  BodyIntake& operator=(const BodyIntake&) = delete;
 
   // `claimed_bytes` more are announced; reserves up to `trusted_bytes` of them at once, paid for
   // like delivered ones. An announcement alone makes nobody allocate much: a peer is trusted with
@@ -55,12 +73,25 @@ class BodyIntake {
 
  private:
   // Takes what is missing to hold `bytes`.
-  bool Pay(uint64_t bytes) {
-    return bytes <= charge_.bytes() || charge_.Take(bytes - charge_.bytes());
+  Refusal Pay(uint64_t bytes) {
+    if (bytes <= charge_.bytes()) return Refusal::kNone;
+    const uint64_t more = bytes - charge_.bytes();
+    if (account_ != nullptr && !account_->MayHold(more, *charge_.credit())) {
+      return Refusal::kPeerShare;
+    }
+    if (!charge_.Take(more)) return Refusal::kNoCredit;
+    if (account_ != nullptr) account_->body_bytes += more, accounted_ += more;
+    return Refusal::kNone;
+  }
+  // The body is complete, or gone.
+  void LeaveAccount() {
+    if (account_ != nullptr) account_->body_bytes -= std::exchange(accounted_, 0);
   }
 
   base::ByteBuffer body_;
   CreditCharge charge_;
+  PeerAccount* account_;
+  uint64_t accounted_ = 0;
   uint64_t limit_;
 };
 

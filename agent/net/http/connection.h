@@ -18,11 +18,25 @@ namespace weft::net {
 inline constexpr size_t kMaxHeadBytes = 16 << 10;
 using Deadline = std::chrono::steady_clock::time_point;
 
+// Why an HTTP/2 connection was closed as hostile (cases F33, F35).
+enum class Abuse : uint8_t {
+  kFrameFlood,     // frames that bring nothing: PING, SETTINGS, empty DATA, WINDOW_UPDATE, …
+  kRapidReset,     // requests that are taken back as fast as they are made
+  kHeaderFlood,    // CONTINUATION without end, a head that unfolds far beyond the limit
+  kStalledWindow,  // answers asked for and never let through
+  kBrokenFraming,
+};
+inline constexpr size_t kAbuses = 5;
+std::string_view AbuseName(Abuse abuse);
+
 // The metrics of one listener. Labels: listener, and reason or protocol.
 struct ListenerMetrics {
   ListenerMetrics(base::MetricRegistry& registry, const std::string& listener);
-  base::Metric &connections, &refused_connections, &open_connections, &closed_for_abuse;
+  base::Metric &connections, &refused_connections, &peer_refused_connections, &open_connections;
+  base::Metric &aged_connections, &dead_connections;
+  std::array<base::Metric*, kAbuses> abuses;
   base::Metric &http1_requests, &http2_requests, &received_bytes;
+  base::Metric &tls_failures, &tls_reloads, &tls_failed_reloads;
   std::array<base::Metric*, kRefusals> refusals;
 };
 
@@ -41,7 +55,21 @@ struct ServerContext {
 
 struct Peers {
   model::Endpoint peer, local;
+  int32_t pid = 0;
+  std::shared_ptr<PeerAccount> account;
 };
+
+// What a body may take before its speed is judged.
+inline std::chrono::milliseconds SlowBodyGrace(const ListenerOptions& options) {
+  return std::min(options.body_timeout / 4, std::chrono::milliseconds(5'000));
+}
+inline bool IsTooSlow(uint64_t bytes, std::chrono::nanoseconds elapsed,
+                      const ListenerOptions& options) {
+  double seconds = std::chrono::duration<double>(elapsed).count();
+  return elapsed > SlowBodyGrace(options) &&
+         static_cast<double>(bytes) <
+             static_cast<double>(options.min_body_bytes_per_second) * seconds;
+}
 
 // HTTP/1.1 or HTTP/2 on one connection. It closes the stream when it is done with it.
 class ProtocolSession : public ResponseTarget {
@@ -53,6 +81,9 @@ class ProtocolSession : public ResponseTarget {
   virtual void Sweep(Deadline now) = 0;
   // No further requests; close once the open ones are answered.
   virtual void Shutdown() = 0;
+  // Asks the peer to go elsewhere; requests that are on their way are still served. Shutdown
+  // follows some time later.
+  virtual void AnnounceShutdown() {}
 };
 
 std::shared_ptr<ProtocolSession> MakeHttp1Session(ServerContext& context, Stream& stream,

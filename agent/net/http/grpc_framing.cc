@@ -7,14 +7,6 @@ namespace {
 
 constexpr std::string_view kRetryInfoType = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr char kHex[] = "0123456789ABCDEF";
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 int Base64Digit(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -141,37 +133,6 @@ Refusal GrpcUnaryReader::Finish(std::string_view encoding, BodyIntake* body) con
   if (prefix_[0] == 0) return Refusal::kNone;
   if (encoding.empty() || encoding == "identity") return Refusal::kBadFraming;
   return body->Decode(encoding);
-}
-
-std::string PercentEncode(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (char c : text) {
-    auto u = static_cast<uint8_t>(c);
-    if (u >= 0x20 && u <= 0x7E && c != '%') {
-      out.push_back(c);
-    } else {
-      out.append({'%', kHex[u >> 4], kHex[u & 15]});
-    }
-  }
-  return out;
-}
-
-std::string PercentDecode(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size()) {
-      int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
-      if (high >= 0 && low >= 0) {
-        out.push_back(static_cast<char>(high << 4 | low));
-        i += 2;
-        continue;
-      }
-    }
-    out.push_back(text[i]);
-  }
-  return out;
 }
 
 std::string Base64Encode(std::string_view bytes) {

@@ -1,6 +1,5 @@
-// gRPC over HTTP/2, below the stream: the five-byte message prefix, percent-encoded messages,
-// base64 binary headers, and the few bytes of google.rpc.Status that weft says and understands
-// (RetryInfo). Internal to this room.
+// gRPC over HTTP/2, below the stream: the five-byte message prefix, base64 binary headers, and the
+// few bytes of google.rpc.Status that weft says and understands (RetryInfo). Internal to this room.
 #pragma once
 
 #include <array>
@@ -37,10 +36,6 @@ class GrpcUnaryReader {
   uint32_t missing_ = 0;
 };
 
-// grpc-message: printable ASCII stays, the rest becomes %XX. Decoding leaves bad escapes as they
-// are.
-std::string PercentEncode(std::string_view text);
-std::string PercentDecode(std::string_view text);
 // Standard alphabet without padding; decoding accepts padding and gives nothing for anything else.
 std::string Base64Encode(std::string_view bytes);
 std::optional<std::string> Base64Decode(std::string_view text);

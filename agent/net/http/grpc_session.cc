@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/percent.h"
 #include "net/event_loop.h"
 
 namespace weft::net {
@@ -99,8 +100,8 @@ struct GrpcSessionCallbacks {
 };
 
 GrpcSession::GrpcSession(EventLoop& loop, Owner& owner, const GrpcChannel::Options& options,
-                         const model::Endpoint& peer)
-    : loop_(loop), owner_(owner), options_(options), peer_(peer) {}
+                         const model::Endpoint& peer, std::unique_ptr<TlsSession> tls)
+    : loop_(loop), owner_(owner), options_(options), peer_(peer), tls_(std::move(tls)) {}
 
 GrpcSession::~GrpcSession() {
   if (stream_ == nullptr) return;
@@ -109,11 +110,15 @@ GrpcSession::~GrpcSession() {
 }
 
 bool GrpcSession::Connect() {
-  stream_ = Stream::Connect(loop_, peer_, this);
+  stream_ = Stream::Connect(loop_, peer_, this, std::move(tls_));
   return stream_ != nullptr;
 }
 
 void GrpcSession::OnConnected() {
+  if (stream_->tls() != nullptr && stream_->tls()->protocol() != "h2") {
+    failure_ = "tls: the peer does not offer h2";
+    return stream_->Close();
+  }
   static const Nghttp2Callbacks kCallbacks = GrpcSessionCallbacks::Make();
   nghttp2_option* option = nullptr;
   nghttp2_option_new(&option);
@@ -152,13 +157,13 @@ void GrpcSession::Start(GrpcCallRef call) {
   std::string timeout = std::to_string(std::clamp<int64_t>(left, 1, 99'999'999)) + "m";
   HeaderBlock block;
   block.Add(":method", "POST");
-  block.Add(":scheme", "http");
+  block.Add(":scheme", stream_->tls() != nullptr ? "https" : "http");
   block.Add(":path", call->path);
   block.Add(":authority", options_.endpoint);
   block.Add("te", "trailers");
   block.Add("content-type", "application/grpc");
   block.Add("user-agent", "weft");
-  block.Add("grpc-accept-encoding", "identity,gzip");
+  block.Add("grpc-accept-encoding", "identity,gzip,zstd");
   block.Add("grpc-timeout", timeout);
   if (!call->encoding.empty()) block.Add("grpc-encoding", call->encoding);
   for (const auto& [name, value] : options_.headers) block.Add(name, value);
@@ -247,7 +252,7 @@ void GrpcSession::OnHeader(GrpcCall& call, std::string_view name, std::string_vi
   } else if (name == "grpc-status") {
     call.grpc_status = ToInt(value, kGrpcUnknown);
   } else if (name == "grpc-message") {
-    call.message = PercentDecode(value);
+    call.message = base::PercentDecode(value);
   } else if (name == "grpc-status-details-bin" && value.size() <= kMaxDetailsBytes) {
     call.details = Base64Decode(value).value_or("");
   } else if (name == "grpc-encoding") {

@@ -18,6 +18,7 @@
 #include "net/http/grpc_framing.h"
 #include "net/http/nghttp2_types.h"
 #include "net/http/stream.h"
+#include "net/http/tls_session.h"
 
 namespace weft::net {
 
@@ -61,8 +62,9 @@ class GrpcSession final : public StreamHandler {
     virtual void OnSessionClosed(GrpcSession& session) = 0;
   };
 
+  // `tls`: null for plaintext.
   GrpcSession(EventLoop& loop, Owner& owner, const GrpcChannel::Options& options,
-              const model::Endpoint& peer);
+              const model::Endpoint& peer, std::unique_ptr<TlsSession> tls);
   ~GrpcSession() override;
 
   // False: no descriptor.
@@ -79,6 +81,8 @@ class GrpcSession final : public StreamHandler {
   bool was_ready() const { return is_ready_; }
   bool is_draining() const { return is_draining_; }
   const model::Endpoint& peer() const { return peer_; }
+  // Why the connection could not be used; empty when nobody knows.
+  const std::string& failure() const { return failure_; }
   size_t calls() const { return calls_.size(); }
   // As many calls as the peer allows.
   size_t room() const;
@@ -89,6 +93,7 @@ class GrpcSession final : public StreamHandler {
   void OnBytes(base::ByteView bytes) override;
   void OnEnd() override { stream_->Close(); }
   void OnDrained() override { Pump(); }
+  void OnTlsFailed(std::string_view reason) override { failure_.assign("tls: ").append(reason); }
   void OnClosed() override;
 
  private:
@@ -109,6 +114,8 @@ class GrpcSession final : public StreamHandler {
   Owner& owner_;
   const GrpcChannel::Options& options_;
   const model::Endpoint peer_;
+  std::unique_ptr<TlsSession> tls_;  // until Connect
+  std::string failure_;
   std::shared_ptr<Stream> stream_;
   Nghttp2Session session_;
   std::unordered_map<int32_t, GrpcCallRef> calls_;

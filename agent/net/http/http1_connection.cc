@@ -108,7 +108,7 @@ class Http1Session final : public ProtocolSession,
   ServerContext& context_;
   Stream& stream_;
   const Peers peers_;
-  Deadline deadline_;
+  Deadline deadline_, body_start_{};
   StuckOutput stuck_;
   State state_ = State::kHead;
   base::ByteBuffer pending_;  // received, not yet consumed: a partial head or chunk header, or
@@ -193,7 +193,7 @@ size_t Http1Session::TakeHead(base::ByteView in) {
   size_t size = std::exchange(scanned_, 0);
   head_started_ = false;
   request_ = Request();
-  body_.emplace(context_.credit, context_.options.max_body_bytes);
+  body_.emplace(context_.credit, context_.options.max_body_bytes, peers_.account.get());
   body_refusal_ = Refusal::kNone;
   parser_.emplace();
   parser_->header_limit(kMaxHeadBytes);
@@ -211,6 +211,7 @@ size_t Http1Session::TakeHead(base::ByteView in) {
     Dispatch();
   } else {
     state_ = State::kBody;
+    body_start_ = std::chrono::steady_clock::now();
     deadline_ = context_.After(context_.options.body_timeout);
   }
   return size;
@@ -288,6 +289,7 @@ void Http1Session::Dispatch() {
   body_->MoveInto(&request_);
   request_.peer = peers_.peer;
   request_.local = peers_.local;
+  request_.peer_pid = peers_.pid;
   context_.metrics.http1_requests.Add(1);
   context_.service(std::move(request_), Responder(weak_from_this(), request_id_));
 }
@@ -358,6 +360,9 @@ void Http1Session::Shutdown() {
 void Http1Session::Sweep(Deadline now) {
   if (stuck_.Check(stream_.unsent(), now, context_.options.body_timeout)) return stream_.Close();
   if (state_ == State::kServing || state_ == State::kDone || stream_.unsent() > 0) return;
+  if (state_ == State::kBody && IsTooSlow(body_->size(), now - body_start_, context_.options)) {
+    return Refuse(Refusal::kTooSlow);
+  }
   if (now <= deadline_) return;
   if (!idle()) return Refuse(Refusal::kTimeout);
   state_ = State::kDone;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "base/percent.h"
 #include "net/http/connection.h"
 #include "net/http/grpc_framing.h"
 #include "net/http/nghttp2_types.h"
@@ -13,7 +14,7 @@ namespace weft::net {
 namespace {
 
 constexpr uint32_t kMaxConcurrentStreams = 128;
-constexpr size_t kMaxHeaders = 128;
+constexpr size_t kMaxHeaders = 128, kUsualHeaders = 12;
 // Frames that cost us and bring no request (PING, SETTINGS, RST_STREAM, empty DATA, …): a bucket of
 // that many, refilled by requests and by time.
 constexpr int kFreeFrames = 1000;
@@ -23,11 +24,18 @@ constexpr int kFreeFramesPerSweep = 50;
 // crumbs: a client that opens its window by a byte at a time is what the bucket is for.
 constexpr int kFreeFramesPerData = 2;
 constexpr size_t kCrumbBytes = 1 << 10;
-constexpr uint64_t kResetBurst = 500, kResetsPerSecond = 50;
+// Requests that the client takes back; a deadline that passes for many calls at once is no attack.
+// Ours is a little stricter than nghttp2's own, which does not say what it saw.
+constexpr double kResetBurst = 400, kResetsPerSecond = 40;
+constexpr uint64_t kLibraryResetBurst = 500, kLibraryResetsPerSecond = 50;
+constexpr int kFreeFramesPerHugeHead = 16;
+// A head that goes on unfolding beyond this is made to cost us (HPACK bombs).
+constexpr size_t kBombBytes = 4 * kMaxHeadBytes;
 
 // One stream: a request coming in, then its response going out.
 struct Exchange {
-  Exchange(int32_t id, base::ByteCredit& credit, uint64_t limit) : id(id), body(credit, limit) {}
+  Exchange(int32_t id, base::ByteCredit& credit, uint64_t limit, PeerAccount* account)
+      : id(id), body(credit, limit, account) {}
 
   const int32_t id;
   Request request;
@@ -36,7 +44,8 @@ struct Exchange {
   Response response;
   std::array<uint8_t, kGrpcPrefixBytes> prefix{};
   size_t prefix_left = 0, body_sent = 0, head_bytes = 0;
-  Deadline deadline{};
+  Deadline deadline{}, start{};
+  uint64_t data_at_start = 0;
   Refusal refusal = Refusal::kNone;
   bool head_done = false, request_done = false, serving = false, answered = false;
 };
@@ -51,6 +60,7 @@ class Http2Session final : public ProtocolSession,
   void OnDrained() override { Pump(); }
   void Sweep(Deadline now) override;
   void Shutdown() override;
+  void AnnounceShutdown() override;
   void Respond(uint64_t request, Response&& response) override;
 
   // Called by nghttp2.
@@ -71,7 +81,8 @@ class Http2Session final : public ProtocolSession,
   void SubmitTrailers(Exchange& exchange);
   void AddStatus(const Exchange& exchange, HeaderBlock* block);
   void Pump();
-  void CloseAbusive();
+  void CloseAbusive(Abuse abuse);
+  void KeepAlive(Deadline now);
 
   ServerContext& context_;
   Stream& stream_;
@@ -79,10 +90,14 @@ class Http2Session final : public ProtocolSession,
   Nghttp2Session session_;
   std::unordered_map<int32_t, std::unique_ptr<Exchange>> exchanges_;
   StuckOutput stuck_;
-  Deadline last_bytes_, head_deadline_;
-  uint64_t trusted_bytes_ = 0;
+  Deadline last_bytes_, last_use_, last_sweep_, ping_sent_{}, head_deadline_;
+  uint64_t trusted_bytes_ = 0, data_bytes_ = 0;
   int free_frames_ = kFreeFrames;
-  bool in_callback_ = false, in_head_ = true, is_shut_down_ = false;
+  double resets_ = kResetBurst;          // a bucket, too
+  Abuse abuse_ = Abuse::kBrokenFraming;  // what it would be if the session fails now
+  bool ping_open_ = false;
+  bool in_callback_ = false, in_head_ = true, is_first_ = true, is_shut_down_ = false,
+       is_abusive_ = false;
   // Storage for texts between building a header block and submitting it.
   std::array<std::string, 4> texts_;
 };
@@ -133,7 +148,7 @@ Nghttp2Option MakeOptions() {
   nghttp2_option_set_max_outbound_ack(o, kFreeFrames);
   nghttp2_option_set_max_settings(o, 32);
   nghttp2_option_set_no_closed_streams(o, 1);
-  nghttp2_option_set_stream_reset_rate_limit(o, kResetBurst, kResetsPerSecond);
+  nghttp2_option_set_stream_reset_rate_limit(o, kLibraryResetBurst, kLibraryResetsPerSecond);
   return Nghttp2Option(o);
 }
 
@@ -142,6 +157,8 @@ Http2Session::Http2Session(ServerContext& context, Stream& stream, const Peers& 
       stream_(stream),
       peers_(peers),
       last_bytes_(std::chrono::steady_clock::now()),
+      last_use_(last_bytes_),
+      last_sweep_(last_bytes_),
       head_deadline_(context.After(context.options.header_timeout)) {
   static const Nghttp2Callbacks kCallbacks = MakeCallbacks();
   static const Nghttp2Option kOptions = MakeOptions();
@@ -163,15 +180,24 @@ Exchange* Http2Session::Find(int32_t id) {
 
 void Http2Session::OnBytes(base::ByteView bytes) {
   last_bytes_ = std::chrono::steady_clock::now();
+  ping_open_ = false;
   in_callback_ = true;
   ssize_t n = nghttp2_session_mem_recv(session_.get(), bytes.data(), bytes.size());
   in_callback_ = false;
-  if (n < 0 || free_frames_ < 0) return CloseAbusive();
+  if (n < 0) {
+    // nghttp2 has its own limits: on CONTINUATION frames, and on answers it owes.
+    if (n == NGHTTP2_ERR_FLOODED) abuse_ = Abuse::kFrameFlood;
+    if (abuse_ == Abuse::kBrokenFraming && in_head_ && !is_first_) abuse_ = Abuse::kHeaderFlood;
+    return CloseAbusive(abuse_);
+  }
   Pump();
 }
 
-void Http2Session::CloseAbusive() {
-  context_.metrics.closed_for_abuse.Add(1);
+// Ends the connection with a word, whoever sent what.
+void Http2Session::CloseAbusive(Abuse abuse) {
+  if (stream_.closed()) return;
+  context_.metrics.abuses[static_cast<size_t>(abuse)]->Add(1);
+  is_abusive_ = true;
   nghttp2_session_terminate_session(session_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
   PumpOutput(session_.get(), stream_);
   stream_.Close();
@@ -189,10 +215,13 @@ void Http2Session::Pump() {
 
 int Http2Session::OnBeginHeaders(const nghttp2_frame& frame) {
   in_head_ = true;
+  is_first_ = false;
   head_deadline_ = std::chrono::steady_clock::now() + context_.options.header_timeout;
   if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   int32_t id = frame.hd.stream_id;
-  auto exchange = std::make_unique<Exchange>(id, context_.credit, context_.options.max_body_bytes);
+  auto exchange = std::make_unique<Exchange>(id, context_.credit, context_.options.max_body_bytes,
+                                             peers_.account.get());
+  exchange->request.headers.reserve(kUsualHeaders);
   nghttp2_session_set_stream_user_data(session_.get(), id, exchange.get());
   exchanges_[id] = std::move(exchange);
   return 0;
@@ -205,7 +234,9 @@ int Http2Session::OnHeader(int32_t id, std::string_view name, std::string_view v
   Request& request = exchange->request;
   if (exchange->head_bytes > kMaxHeadBytes || request.headers.size() >= kMaxHeaders) {
     exchange->refusal = Refusal::kHeadTooLarge;
-    return 0;
+    if (exchange->head_bytes <= kBombBytes) return 0;
+    abuse_ = Abuse::kHeaderFlood;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   if (name == ":method") {
     request.method = value;
@@ -232,18 +263,30 @@ int Http2Session::OnFrame(const nghttp2_frame& frame) {
       if (ends) OnRequestDone(*exchange);
       break;
     }
+    case NGHTTP2_RST_STREAM:
+      --free_frames_;
+      if (--resets_ >= 0) break;
+      abuse_ = Abuse::kRapidReset;
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
     case NGHTTP2_SETTINGS:
       in_head_ = false;  // the connection's preface is complete
       [[fallthrough]];
     default:
       --free_frames_;
   }
-  return free_frames_ < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+  // The answer to our own ping is no use of the connection.
+  bool is_answer = frame.hd.type == NGHTTP2_PING && (frame.hd.flags & NGHTTP2_FLAG_ACK) != 0;
+  if (!is_answer) last_use_ = last_bytes_;
+  if (free_frames_ >= 0) return 0;
+  abuse_ = Abuse::kFrameFlood;
+  return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 void Http2Session::OnHead(Exchange& exchange) {
   exchange.head_done = true;
-  exchange.deadline = context_.After(context_.options.body_timeout);
+  exchange.start = last_bytes_;
+  exchange.data_at_start = data_bytes_;
+  exchange.deadline = last_bytes_ + context_.options.body_timeout;
   Request& request = exchange.request;
   request.is_grpc = IsGrpcContentType(request.Header("content-type"));
   if (exchange.refusal != Refusal::kNone) return Refuse(exchange, exchange.refusal);
@@ -252,6 +295,7 @@ void Http2Session::OnHead(Exchange& exchange) {
 }
 
 int Http2Session::OnData(int32_t id, base::ByteView bytes) {
+  data_bytes_ += bytes.size();
   Exchange* exchange = Find(id);
   if (exchange == nullptr || exchange->answered) return 0;
   Refusal refusal = exchange->request.is_grpc
@@ -273,6 +317,7 @@ void Http2Session::OnRequestDone(Exchange& exchange) {
   exchange.body.MoveInto(&request);
   request.peer = peers_.peer;
   request.local = peers_.local;
+  request.peer_pid = peers_.pid;
   exchange.serving = true;
   free_frames_ = std::min(kFreeFrames, free_frames_ + kFreeFramesPerRequest);
   context_.metrics.http2_requests.Add(1);
@@ -282,6 +327,7 @@ void Http2Session::OnRequestDone(Exchange& exchange) {
 
 void Http2Session::Refuse(Exchange& exchange, Refusal refusal) {
   exchange.refusal = refusal;
+  if (refusal == Refusal::kHeadTooLarge) free_frames_ -= kFreeFramesPerHugeHead;
   context_.metrics.refusals[static_cast<size_t>(refusal)]->Add(1);
   exchange.body.Drop();
   exchange.response = RefusalResponse(refusal, exchange.request.is_grpc);
@@ -301,7 +347,7 @@ void Http2Session::AddStatus(const Exchange& exchange, HeaderBlock* block) {
   texts_[0] = std::to_string(response.grpc_status);
   block->Add("grpc-status", texts_[0]);
   if (!response.grpc_message.empty()) {
-    texts_[1] = PercentEncode(response.grpc_message);
+    texts_[1] = base::PercentEncode(response.grpc_message);
     block->Add("grpc-message", texts_[1]);
   }
   if (!response.grpc_status_details.empty()) {
@@ -372,6 +418,13 @@ void Http2Session::OnFrameSent(const nghttp2_frame& frame) {
   if (frame.hd.type == NGHTTP2_DATA && frame.hd.length >= kCrumbBytes) {
     free_frames_ = std::min(kFreeFrames, free_frames_ + kFreeFramesPerData);
   }
+  // nghttp2 has seen something by itself and says why it ends.
+  if (frame.hd.type == NGHTTP2_GOAWAY && frame.goaway.error_code != NGHTTP2_NO_ERROR &&
+      !std::exchange(is_abusive_, true)) {
+    bool is_reset = frame.goaway.error_code == NGHTTP2_INTERNAL_ERROR;
+    Abuse abuse = is_reset ? Abuse::kRapidReset : Abuse::kBrokenFraming;
+    context_.metrics.abuses[static_cast<size_t>(abuse)]->Add(1);
+  }
   bool can_end = frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA;
   if (!can_end || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   Exchange* exchange = Find(frame.hd.stream_id);
@@ -389,22 +442,48 @@ void Http2Session::Shutdown() {
   if (!in_callback_) Pump();
 }
 
+void Http2Session::AnnounceShutdown() {
+  if (is_shut_down_ || stream_.closed()) return;
+  nghttp2_submit_shutdown_notice(session_.get());
+  if (!in_callback_) Pump();
+}
+
+// Silence is asked about, and a connection that does not answer is gone: its peer was cut off.
+void Http2Session::KeepAlive(Deadline now) {
+  const ListenerOptions& options = context_.options;
+  if (options.ping_interval.count() == 0) return;
+  if (ping_open_ && now - ping_sent_ > options.ping_timeout) {
+    context_.metrics.dead_connections.Add(1);
+    stream_.Close();
+  } else if (!ping_open_ && now - last_bytes_ > options.ping_interval) {
+    ping_open_ = true;
+    ping_sent_ = now;
+    nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr);
+  }
+}
+
 void Http2Session::Sweep(Deadline now) {
   if (stream_.closed()) return;
+  double seconds = std::chrono::duration<double>(now - std::exchange(last_sweep_, now)).count();
+  resets_ = std::min(kResetBurst, resets_ + seconds * kResetsPerSecond);
   free_frames_ = std::min(kFreeFrames, free_frames_ + kFreeFramesPerSweep);
   if (in_head_ && now > head_deadline_) return stream_.Close();
   if (stuck_.Check(stream_.unsent(), now, context_.options.body_timeout)) return stream_.Close();
-  if (exchanges_.empty() && now - last_bytes_ > context_.options.idle_timeout) {
+  if (exchanges_.empty() && now - last_use_ > context_.options.idle_timeout) {
     nghttp2_session_terminate_session(session_.get(), NGHTTP2_NO_ERROR);
   }
   for (auto& [id, exchange] : exchanges_) {
-    if (now <= exchange->deadline || !exchange->head_done) continue;
+    if (!exchange->head_done || (exchange->serving && !exchange->answered)) continue;
     if (exchange->answered) {
-      nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
-    } else if (!exchange->serving) {
+      if (now > exchange->deadline) return CloseAbusive(Abuse::kStalledWindow);
+    } else if (now > exchange->deadline) {
       Refuse(*exchange, Refusal::kTimeout);
+    } else if (IsTooSlow(data_bytes_ - exchange->data_at_start, now - exchange->start,
+                         context_.options)) {
+      Refuse(*exchange, Refusal::kTooSlow);
     }
   }
+  KeepAlive(now);
   Pump();
 }
 

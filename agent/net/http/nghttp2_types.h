@@ -27,6 +27,7 @@ using Nghttp2Option = std::unique_ptr<nghttp2_option, Nghttp2Deleter>;
 // Headers for one submit call. The texts must live until that call returns; nghttp2 copies them.
 class HeaderBlock {
  public:
+  HeaderBlock() { list_.reserve(kUsualHeaders); }
   void Add(std::string_view name, std::string_view value) {
     list_.push_back({Bytes(name), Bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
   }
@@ -34,6 +35,8 @@ class HeaderBlock {
   size_t size() const { return list_.size(); }
 
  private:
+  static constexpr size_t kUsualHeaders = 16;
+
   static uint8_t* Bytes(std::string_view text) {
     return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));
   }

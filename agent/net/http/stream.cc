@@ -27,6 +27,8 @@ constexpr size_t kMaxPieces = 256;
 constexpr int kReadsPerWake = 4;  // then the others get their turn
 constexpr std::chrono::milliseconds kLingerTime{1000};
 constexpr uint64_t kLingerBytes = 16 << 20;
+constexpr size_t kRecordBytes = 16 << 10;    // of plaintext in one TLS record
+constexpr size_t kEncryptBytes = 128 << 10;  // at once, before the kernel is asked to take it
 
 }  // namespace
 
@@ -35,10 +37,11 @@ struct Stream::Descriptor {
   asio::posix::stream_descriptor io;
 };
 
-Stream::Stream(EventLoop& loop, int fd, StreamHandler* handler)
+Stream::Stream(EventLoop& loop, int fd, StreamHandler* handler, std::unique_ptr<TlsSession> tls)
     : loop_(loop),
       descriptor_(std::make_unique<Descriptor>(loop.context(), fd)),
       handler_(handler),
+      tls_(std::move(tls)),
       fd_(fd) {
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -46,18 +49,19 @@ Stream::Stream(EventLoop& loop, int fd, StreamHandler* handler)
 
 Stream::~Stream() = default;
 
-std::shared_ptr<Stream> Stream::Adopt(EventLoop& loop, int fd, StreamHandler* handler) {
-  std::shared_ptr<Stream> stream(new Stream(loop, fd, handler));
+std::shared_ptr<Stream> Stream::Adopt(EventLoop& loop, int fd, StreamHandler* handler,
+                                      std::unique_ptr<TlsSession> tls) {
+  std::shared_ptr<Stream> stream(new Stream(loop, fd, handler, std::move(tls)));
   stream->ArmRead();
   return stream;
 }
 
 std::shared_ptr<Stream> Stream::Connect(EventLoop& loop, const model::Endpoint& to,
-                                        StreamHandler* handler) {
+                                        StreamHandler* handler, std::unique_ptr<TlsSession> tls) {
   SocketAddress address = ToSocketAddress(to);
   int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return nullptr;
-  std::shared_ptr<Stream> stream(new Stream(loop, fd, handler));
+  std::shared_ptr<Stream> stream(new Stream(loop, fd, handler, std::move(tls)));
   stream->connecting_ = true;
   if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
     stream->Close();
@@ -97,23 +101,79 @@ void Stream::OnReadable() {
       break;
     }
     if (n == 0) {
-      ended_ = true;
-      if (closing_ || handler_ == nullptr) {
-        if (unsent_ == 0) Close();
-      } else {
-        handler_->OnEnd();
-      }
+      OnInputEnd();
       break;
     }
-    if (closing_) {
-      discarded_ += static_cast<uint64_t>(n);
-      if (discarded_ > kLingerBytes) Close();
-    } else if (handler_ != nullptr) {
-      handler_->OnBytes({buffer.data(), static_cast<size_t>(n)});
-    }
+    OnInput({buffer.data(), static_cast<size_t>(n)});
     if (static_cast<size_t>(n) < buffer.size()) break;
   }
   ArmRead();
+}
+
+void Stream::OnInput(base::ByteView bytes) {
+  if (closing_) {
+    discarded_ += bytes.size();
+    if (discarded_ > kLingerBytes) Close();
+  } else if (tls_ != nullptr) {
+    OnCiphertext(bytes);
+  } else if (handler_ != nullptr) {
+    handler_->OnBytes(bytes);
+  }
+}
+
+void Stream::OnInputEnd() {
+  if (std::exchange(ended_, true)) return;
+  if (closing_ || handler_ == nullptr) {
+    if (unsent_ == 0) Close();
+  } else if (tls_ != nullptr && !tls_->ready()) {
+    Close();
+  } else {
+    handler_->OnEnd();
+  }
+}
+
+void Stream::OnCiphertext(base::ByteView bytes) {
+  tls_->Receive(bytes);
+  if (!tls_->ready() && !Handshake()) return;
+  while (!closed_ && !closing_) {
+    std::span<uint8_t> plain = loop_.plaintext_buffer();
+    ssize_t n = tls_->ReadPlain(plain);
+    if (n == 0) break;
+    if (n < 0) {
+      if (!tls_->ended()) return FailTls();
+      OnInputEnd();
+      break;
+    }
+    if (handler_ != nullptr) handler_->OnBytes({plain.data(), static_cast<size_t>(n)});
+  }
+  if (!closed_) Flush();  // alerts and key updates
+}
+
+// True once it is done.
+bool Stream::Handshake() {
+  TlsSession::Step step = tls_->Handshake();
+  CountCiphertext();
+  if (step == TlsSession::Step::kFailed) return FailTls(), false;
+  if (step == TlsSession::Step::kDone && is_client_ && handler_ != nullptr) {
+    handler_->OnConnected();
+  }
+  Flush();
+  return step == TlsSession::Step::kDone && !closed_;
+}
+
+// What OpenSSL has put into its output by itself.
+void Stream::CountCiphertext() {
+  unsent_ += tls_->output().size() - ciphertext_;
+  ciphertext_ = tls_->output().size();
+}
+
+// The alert goes out if the kernel takes it at once; then the connection is over.
+void Stream::FailTls() {
+  if (base::ByteView alert = tls_->output(); !alert.empty()) {
+    (void)send(fd_, alert.data(), alert.size(), MSG_NOSIGNAL);
+  }
+  if (handler_ != nullptr) handler_->OnTlsFailed(tls_->error());
+  Close();
 }
 
 void Stream::OnWritable() {
@@ -124,7 +184,12 @@ void Stream::OnWritable() {
     if (error != 0) return Close();
     connecting_ = false;
     ArmRead();
-    if (handler_ != nullptr) handler_->OnConnected();
+    if (tls_ != nullptr) {
+      is_client_ = true;
+      Handshake();
+    } else if (handler_ != nullptr) {
+      handler_->OnConnected();
+    }
     return;
   }
   Flush();
@@ -156,8 +221,57 @@ void Stream::AppendBorrowed(std::span<const base::ByteView> pieces,
   if (any) pieces_.back().owner = owner;  // pieces leave in order: one reference is enough
 }
 
+// Turns pieces into records, full ones as far as possible.
+bool Stream::EncryptSome() {
+  std::array<uint8_t, kRecordBytes> record;
+  const size_t pieces_bytes = unsent_ - ciphertext_;
+  for (size_t done = 0; done < std::min(pieces_bytes, kEncryptBytes);) {
+    auto data_of = [&](const Piece& piece) {
+      return piece.data != nullptr ? piece.data : copies_.data() + (piece.offset - copies_start_);
+    };
+    base::ByteView next{data_of(pieces_[first_piece_]), pieces_[first_piece_].size};
+    if (next.size() >= kRecordBytes) {
+      next = next.first(std::min(next.size() / kRecordBytes * kRecordBytes, kEncryptBytes));
+    } else {
+      size_t filled = 0;
+      for (size_t i = first_piece_; i < pieces_.size() && filled < kRecordBytes; ++i) {
+        size_t n = std::min(pieces_[i].size, kRecordBytes - filled);
+        std::memcpy(record.data() + filled, data_of(pieces_[i]), n);
+        filled += n;
+      }
+      next = {record.data(), filled};
+    }
+    if (!tls_->WritePlain(next)) return FailTls(), false;
+    done += next.size();
+    DropSent(next.size());
+  }
+  return true;
+}
+
+bool Stream::SendCiphertext() {
+  if (tls_->output().empty() && (!tls_->ready() || !EncryptSome())) return false;
+  CountCiphertext();
+  base::ByteView output = tls_->output();
+  ssize_t sent = send(fd_, output.data(), output.size(), MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno == EINTR) return true;
+    if (errno == EAGAIN) {
+      ArmWrite();
+    } else {
+      Close();
+    }
+    return false;
+  }
+  tls_->DropOutput(static_cast<size_t>(sent));
+  unsent_ -= static_cast<size_t>(sent);
+  ciphertext_ -= static_cast<size_t>(sent);
+  Compact();
+  return true;
+}
+
 // False when the kernel takes no more for now, or the stream is closed.
 bool Stream::SendSome() {
+  if (tls_ != nullptr) return SendCiphertext();
   std::array<iovec, kMaxPieces> parts;
   size_t count = 0;
   for (size_t i = first_piece_; i < pieces_.size() && count < kMaxPieces; ++i, ++count) {
@@ -220,6 +334,8 @@ void Stream::Compact() {
 
 void Stream::Flush() {
   if (closed_ || connecting_) return;
+  // OpenSSL has words of its own, too.
+  if (tls_ != nullptr) CountCiphertext();
   while (unsent_ > 0) {
     if (!SendSome()) return;
   }
@@ -257,6 +373,11 @@ void Stream::CloseAfterFlush() {
 
 void Stream::StartLinger() {
   lingering_ = true;
+  if (tls_ != nullptr) {
+    tls_->Finish();
+    base::ByteView goodbye = tls_->output();
+    if (!goodbye.empty()) (void)send(fd_, goodbye.data(), goodbye.size(), MSG_NOSIGNAL);
+  }
   shutdown(fd_, SHUT_WR);
   if (ended_) return Close();
   loop_.RunAfter(kLingerTime, [weak = weak_from_this()] {

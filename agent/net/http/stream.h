@@ -1,6 +1,7 @@
 // Stream: one TCP connection on an EventLoop, for both servers and clients. It reads into the
 // loop's shared buffer and gathers output from copied and borrowed pieces into as few writes as
-// possible. Internal to this room.
+// possible. With a TlsSession, what its handler sees and says is the plaintext. Internal to this
+// room.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "model/endpoint.h"
+#include "net/http/tls_session.h"
 
 namespace weft::net {
 
@@ -26,6 +28,8 @@ class StreamHandler {
   virtual void OnEnd() = 0;
   // Output that had been stuck has all gone to the kernel.
   virtual void OnDrained() = 0;
+  // TLS failed; OnClosed follows.
+  virtual void OnTlsFailed(std::string_view) {}
   // Last call, never from inside another call into the stream: the handler may be destroyed here.
   virtual void OnClosed() = 0;
 };
@@ -39,10 +43,12 @@ class Stream : public std::enable_shared_from_this<Stream> {
   static constexpr size_t kHighWater = 512 << 10;
 
   // A connected non-blocking socket, whose ownership passes.
-  static std::shared_ptr<Stream> Adopt(EventLoop& loop, int fd, StreamHandler* handler);
-  // Starts connecting; OnConnected or OnClosed follows.
+  static std::shared_ptr<Stream> Adopt(EventLoop& loop, int fd, StreamHandler* handler,
+                                       std::unique_ptr<TlsSession> tls = nullptr);
+  // Starts connecting; OnConnected (TLS: after the handshake) or OnClosed follows.
   static std::shared_ptr<Stream> Connect(EventLoop& loop, const model::Endpoint& to,
-                                         StreamHandler* handler);
+                                         StreamHandler* handler,
+                                         std::unique_ptr<TlsSession> tls = nullptr);
   ~Stream();
 
   // Copies.
@@ -57,6 +63,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   size_t output_memory() const { return copies_.capacity() + pieces_.capacity() * sizeof(Piece); }
 
   void SetReading(bool reading);
+  // Null: plaintext.
+  const TlsSession* tls() const { return tls_.get(); }
   bool closed() const { return closed_; }
   // No callbacks from now on; what was flushed still leaves.
   void Detach() { handler_ = nullptr; }
@@ -73,12 +81,20 @@ class Stream : public std::enable_shared_from_this<Stream> {
     std::shared_ptr<const void> owner;  // goes when this piece has been sent
   };
 
-  Stream(EventLoop& loop, int fd, StreamHandler* handler);
+  Stream(EventLoop& loop, int fd, StreamHandler* handler, std::unique_ptr<TlsSession> tls);
   void ArmRead();
   void ArmWrite();
   void OnReadable();
   void OnWritable();
+  void OnInput(base::ByteView bytes);
+  void OnInputEnd();
+  void OnCiphertext(base::ByteView bytes);
+  bool Handshake();
+  void FailTls();
+  void CountCiphertext();
+  bool EncryptSome();
   bool SendSome();
+  bool SendCiphertext();
   void DropSent(size_t bytes);
   void Compact();
   void StartLinger();
@@ -86,15 +102,18 @@ class Stream : public std::enable_shared_from_this<Stream> {
   EventLoop& loop_;
   std::unique_ptr<Descriptor> descriptor_;
   StreamHandler* handler_;
+  std::unique_ptr<TlsSession> tls_;
   base::ByteBuffer copies_;
   size_t copies_start_ = 0;  // the Piece::offset of its first byte
   size_t copies_sent_ = 0;   // its first bytes that have left
   std::vector<Piece> pieces_;
   size_t first_piece_ = 0;  // the ones before have left
-  size_t unsent_ = 0;
+  size_t unsent_ = 0;       // in pieces_, and ciphertext
+  size_t ciphertext_ = 0;   // of unsent_
   uint64_t discarded_ = 0;
   int fd_;
-  bool connecting_ = false, reading_ = true, read_armed_ = false, write_armed_ = false;
+  bool is_client_ = false, connecting_ = false, reading_ = true, read_armed_ = false,
+       write_armed_ = false;
   bool ended_ = false, closed_ = false, closing_ = false, lingering_ = false;
 };
 

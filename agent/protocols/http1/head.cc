@@ -88,6 +88,9 @@ void AddField(std::string_view name, std::string_view value, Head* head, Framing
     case 4:
       if (EqualsIgnoreCase(name, "host") && head->host_count++ == 0) head->host = value;
       return;
+    case 7:
+      if (EqualsIgnoreCase(name, "upgrade")) head->upgrades_to_h2c = EqualsIgnoreCase(value, "h2c");
+      return;
     case 10:
       if (EqualsIgnoreCase(name, "user-agent")) {
         head->user_agent = value;
@@ -178,7 +181,7 @@ bool ParseFields(std::string_view lines, bool is_cut, Head* head, Framing* frami
     if (colon == std::string_view::npos || colon == 0) return false;
     // Only names of these lengths mean anything to us; most lines stop here.
     constexpr uint32_t kLengths =
-        1u << 4 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 15 | 1u << 17;
+        1u << 4 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 15 | 1u << 17;
     if (colon < 32 && (kLengths >> colon & 1) != 0) {
       AddField(line.substr(0, colon), Trim(line.substr(colon + 1)), head, framing);
     }

@@ -34,6 +34,7 @@ struct Head {
   bool is_truncated = false;        // cut by the capture limit: later fields are unknown
   bool has_both_lengths =
       false;  // Transfer-Encoding and Content-Length: the mark of request smuggling (T36)
+  bool upgrades_to_h2c = false;  // Upgrade: h2c
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;  // for kLength
 

@@ -158,11 +158,8 @@ Status SpanFacts::ToStatus() const {
   return status;
 }
 
-uint64_t SpanFacts::StartNs() const { return Nanoseconds(start_us); }
-
 uint64_t SpanFacts::EndNs() const {
-  const uint64_t start = StartNs(), duration = Nanoseconds(duration_us);
-  return duration > UINT64_MAX - start ? UINT64_MAX : start + duration;
+  return duration_ns > UINT64_MAX - start_ns ? UINT64_MAX : start_ns + duration_ns;
 }
 
 }  // namespace weft::protocols::jaeger

@@ -34,7 +34,7 @@ enum class TagUse : uint8_t { kAttribute, kConsumed };
 
 struct SpanFacts {
   uint64_t trace_low = 0, trace_high = 0, span = 0, parent = 0;
-  int64_t start_us = 0, duration_us = 0;
+  uint64_t start_ns = 0, duration_ns = 0;
   int32_t flags = 0;
   std::string_view name, trace_state, scope_name, scope_version;
   model::SpanKind kind = model::SpanKind::kUnspecified;
@@ -49,8 +49,7 @@ struct SpanFacts {
   // Looks at one tag of the span. kConsumed: it became a field and is no attribute.
   TagUse Take(const Tag& tag);
   Status ToStatus() const;
-  // ns since the Unix epoch; a negative duration counts as 0.
-  uint64_t StartNs() const;
+  // ns since the Unix epoch; clamped.
   uint64_t EndNs() const;
 };
 

@@ -1,10 +1,10 @@
 #include "protocols/jaeger/transcode.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "protocols/jaeger/compose.h"
 #include "protocols/jaeger/span_facts.h"
+#include "protocols/jaeger/span_output.h"
 #include "protocols/otlp/write.h"
 #include "protocols/thrift/binary_reader.h"
 #include "protocols/thrift/compact_reader.h"
@@ -16,12 +16,6 @@ namespace {
 namespace field = otlp::field;
 using thrift::Field;
 using thrift::Type;
-
-constexpr std::string_view kNoServiceName =
-    "OTLPResourceNoServiceName";  // the Collector's marker for "none"
-constexpr int32_t kSampledFlag = 1, kDebugFlag = 2;
-constexpr int32_t kChildOf = 0;
-constexpr size_t kAround = 384;  // more than the fixed fields of any one element
 
 // Which fields of a struct were there, for the ones that the IDL calls required.
 class Seen {
@@ -35,11 +29,6 @@ class Seen {
   uint32_t bits_ = 0;
 };
 constexpr uint32_t Ids(auto... ids) { return ((1u << ids) | ...); }
-
-struct Reference {
-  int32_t type = 0;
-  uint64_t trace_low = 0, trace_high = 0, span = 0;
-};
 
 // Reads one emitBatch call and writes as it reads. One per datagram.
 template <typename Reader>
@@ -60,6 +49,11 @@ class BatchWriter {
       }
     }
     return found && reader_.ok() && !expanded_;
+  }
+  // A Batch with no call around it.
+  bool Bare() {
+    Batch();
+    return reader_.ok() && !expanded_;
   }
   bool expanded() const { return expanded_; }
 
@@ -149,7 +143,7 @@ class BatchWriter {
   void ProcessTag(const Tag& tag) {
     if (tag.key == "client-uuid") report_.client.client_uuid = tag.text;
     if (tag.key != "jaeger.version" || tag.type != TagType::kString)
-      return PutTag(attributes_, tag);
+      return PutTag(out_, attributes_, tag);
     std::string version = "Jaeger-";
     version += tag.text;
     attributes_.Put(out_, "opencensus.exporterversion", Value::Text(version));
@@ -215,7 +209,7 @@ class BatchWriter {
       } else if (f.id == 10 && f.type == Type::kList) {
         EachTag([&](const Tag& tag) {
           if (span.Take(tag) == TagUse::kAttribute) {
-            PutTag(attributes_, tag);
+            PutTag(out_, attributes_, tag);
           } else {
             attributes_.Remove(out_, tag.key);
           }
@@ -250,10 +244,10 @@ class BatchWriter {
         span.parent = static_cast<uint64_t>(reader_.I64());
         return true;
       case 8:
-        span.start_us = reader_.I64();
+        span.start_ns = Nanoseconds(reader_.I64());
         return true;
       case 9:
-        span.duration_us = reader_.I64();
+        span.duration_ns = Nanoseconds(reader_.I64());
         return true;
       default:
         return false;
@@ -262,55 +256,7 @@ class BatchWriter {
 
   void SpanScalars(const SpanFacts& span) {
     const Status status = span.ToStatus();
-    if (!Room(span.name.size() + span.trace_state.size() + span.description.size() +
-              status.message.size() + span.scope_name.size() + span.scope_version.size())) {
-      return;
-    }
-    if (span.has_description && !status.used_description) {
-      attributes_.Put(out_, "otel.status_description", Value::Text(span.description));
-    }
-    if (span.flags & kDebugFlag) attributes_.Put(out_, "jaeger.debug", Value::Bool(true));
-    PutText(out_, field::kName, span.name);
-    if (!span.trace_state.empty()) PutText(out_, field::kTraceState, span.trace_state);
-
-    uint8_t* const start = out_.Grow(80);
-    uint8_t* p = start;
-    p = PutIds(p, field::kTraceId, span.trace_high, span.trace_low, field::kSpanId, span.span);
-    if (span.parent != 0) {
-      *p++ = TagByte(field::kParentSpanId, otlp::WireType::kBytes);
-      *p++ = 8;
-      p = PutBig64(p, span.parent);
-    }
-    if (span.kind != model::SpanKind::kUnspecified) {
-      *p++ = TagByte(field::kKind, otlp::WireType::kVarint);
-      *p++ = static_cast<uint8_t>(span.kind);
-    }
-    p = PutLittle64(p, field::kStart, span.StartNs());
-    p = PutLittle64(p, field::kEnd, span.EndNs());
-    if (span.flags & kSampledFlag) {
-      p = otlp::PutVarint(p, field::kFlags << 3 | static_cast<uint32_t>(otlp::WireType::kFixed32));
-      *p++ = 1;
-      for (int i = 0; i < 3; ++i) *p++ = 0;
-    }
-    out_.Commit(static_cast<size_t>(p - start));
-
-    if (status.code == StatusCode::kUnset && status.message.empty()) return;
-    OpenMessage<1> message(out_, field::kStatus);
-    if (!status.message.empty()) PutText(out_, field::kStatusMessage, status.message);
-    if (status.code != StatusCode::kUnset) {
-      otlp::Writer(out_).Uint(field::kStatusCode, static_cast<uint64_t>(status.code));
-    }
-    message.Close(out_);
-  }
-
-  static uint8_t* PutIds(uint8_t* p, uint32_t trace_field, uint64_t high, uint64_t low,
-                         uint32_t span_field, uint64_t span) {
-    *p++ = TagByte(trace_field, otlp::WireType::kBytes);
-    *p++ = 16;
-    p = PutBig64(PutBig64(p, high), low);
-    *p++ = TagByte(span_field, otlp::WireType::kBytes);
-    *p++ = 8;
-    return PutBig64(p, span);
+    if (Room(ScalarTextBytes(span, status))) PutSpanScalars(out_, attributes_, span, status);
   }
 
   // The parent is the parent id, else the first CHILD_OF and then the first FOLLOWS_FROM of the
@@ -330,15 +276,7 @@ class BatchWriter {
     }
     EachReference(at, [&](const Reference& r) {
       if (r.type == kChildOf && r.span == span.parent && same_trace(r)) return;
-      if (!Room(0)) return;
-      OpenMessage<1> link(out_, field::kLink);
-      uint8_t* const p = out_.Grow(32);
-      const uint8_t* const end =
-          PutIds(p, field::kLinkTraceId, r.trace_high, r.trace_low, field::kLinkSpanId, r.span);
-      out_.Commit(static_cast<size_t>(end - p));
-      PutAttribute(out_, field::kLinkAttribute, "opentracing.ref_type",
-                   Value::Text(r.type == kChildOf ? "child_of" : "follows_from"));
-      link.Close(out_);
+      if (Room(0)) PutLink(out_, r);
     });
   }
 
@@ -387,7 +325,7 @@ class BatchWriter {
           if (tag.key == "event" && tag.type == TagType::kString) {
             name = tag.text;
           } else {
-            PutTag(event_attributes_, tag);
+            PutTag(out_, event_attributes_, tag);
           }
         });
       } else {
@@ -461,25 +399,6 @@ class BatchWriter {
     return 2;
   }
 
-  void PutTag(Attributes& attributes, const Tag& tag) {
-    switch (tag.type) {
-      case TagType::kString:
-        return attributes.Put(out_, tag.key, Value::Text(tag.text));
-      case TagType::kDouble:
-        return attributes.Put(out_, tag.key, Value::Double(tag.real));
-      case TagType::kBool:
-        return attributes.Put(out_, tag.key, Value::Bool(tag.flag));
-      case TagType::kLong:
-        return attributes.Put(out_, tag.key, Value::Int(tag.number));
-      case TagType::kBinary:
-        return attributes.Put(out_, tag.key, Value::Bytes(tag.binary));
-    }
-    char text[48] = "<Unknown Jaeger TagType \"";
-    char* end = std::to_chars(text + 25, text + 40, static_cast<int32_t>(tag.type)).ptr;
-    *end++ = '"', *end++ = '>';
-    attributes.Put(out_, tag.key, Value::Text({text, static_cast<size_t>(end - text)}));
-  }
-
   // True when `bytes` more, and what little goes around them, are within the bound; else this
   // datagram is refused.
   bool Room(size_t bytes) {
@@ -541,6 +460,20 @@ std::string_view StatusName(TranscodeStatus status) {
       return "too_expanded";
   }
   return "unknown";
+}
+
+TranscodeStatus TranscodeBatch(base::ByteView batch, base::ByteBuffer* out,
+                               DatagramReport* report) {
+  *report = {};
+  const size_t begin = out->size();
+  thrift::BinaryReader reader(batch);
+  BatchWriter<thrift::BinaryReader> writer(
+      reader, *out, begin + kMaxExpansion * batch.size() + kFreeBytes, *report);
+  if (writer.Bare()) return TranscodeStatus::kDone;
+  const bool expanded = writer.expanded();
+  out->Truncate(begin);
+  *report = {};
+  return expanded ? TranscodeStatus::kTooExpanded : TranscodeStatus::kMalformed;
 }
 
 TranscodeStatus Transcode(base::ByteView datagram, Encoding encoding, base::ByteBuffer* out,

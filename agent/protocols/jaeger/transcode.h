@@ -48,4 +48,14 @@ struct DatagramReport {
 [[nodiscard]] TranscodeStatus Transcode(base::ByteView datagram, Encoding encoding,
                                         base::ByteBuffer* out, DatagramReport* report);
 
+// The same for one Batch in thrift binary with no call around it, as it is posted to port 14268.
+// `out` grows as far as is needed only.
+[[nodiscard]] TranscodeStatus TranscodeBatch(base::ByteView batch, base::ByteBuffer* out,
+                                             DatagramReport* report);
+
+// The same for a PostSpansRequest of jaeger.api_v2 (port 14250). Spans with a process of their own
+// get a ResourceSpans of their own. Ids of a wrong length count as missing.
+[[nodiscard]] TranscodeStatus TranscodeProto(base::ByteView request, base::ByteBuffer* out,
+                                             DatagramReport* report);
+
 }  // namespace weft::protocols::jaeger

@@ -3,7 +3,9 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "protocols/otlp/wire.h"
 #include "protocols/otlp/write.h"
 
 namespace weft::protocols::otlp {
@@ -222,6 +224,15 @@ void Splitter::Spans(const ScopeRange& range, Composer* composer) const {
   flush();
 }
 
+// `slice` of `from`, for `to`: the bytes are shared, those in `extra` are copied.
+Slice CopySlice(const OtlpBatch& from, Slice slice, OtlpBatch* to) {
+  if (slice.size == 0) return {};
+  if ((slice.offset & model::kExtra) == 0) return slice;
+  const auto offset = static_cast<uint32_t>(to->extra.size());
+  to->extra.append(from.extra, slice.offset & ~model::kExtra, slice.size);
+  return {offset | model::kExtra, slice.size};
+}
+
 base::Gathered Whole(const OtlpBatch& batch) {
   base::Gathered out;
   if (batch.bytes == nullptr) return out;
@@ -246,6 +257,62 @@ std::vector<base::Gathered> GatherSplit(const OtlpBatch& batch, uint64_t max_byt
     return requests;
   }
   return Splitter(batch, max_bytes).Run();
+}
+
+OtlpBatch Select(const OtlpBatch& batch, const std::vector<uint32_t>& part, uint32_t which) {
+  OtlpBatch out;
+  out.bytes = batch.bytes;
+  out.sender = batch.sender;
+  out.edited = true;
+  for (const model::ResourceGroup& resource : batch.resources) {
+    bool resource_open = false;
+    for (uint32_t s = resource.first_scope; s < resource.first_scope + resource.scope_count; ++s) {
+      const model::ScopeGroup& scope = batch.scopes[s];
+      bool scope_open = false;
+      for (uint32_t i = scope.first_span; i < scope.first_span + scope.span_count; ++i) {
+        SpanRef span = batch.spans[i];
+        if (span.dropped || part[i] != which) continue;
+        if (!std::exchange(resource_open, true))
+          out.resources.push_back({CopySlice(batch, resource.head, &out),
+                                   CopySlice(batch, resource.tail, &out),
+                                   static_cast<uint32_t>(out.scopes.size()), 0});
+        if (!std::exchange(scope_open, true)) {
+          out.scopes.push_back({CopySlice(batch, scope.head, &out),
+                                CopySlice(batch, scope.tail, &out),
+                                static_cast<uint32_t>(out.spans.size()), 0});
+          ++out.resources.back().scope_count;
+        }
+        if (span.append != 0) {
+          out.appends.push_back(batch.appends[span.append - 1]);
+          span.append = static_cast<uint32_t>(out.appends.size());
+        }
+        out.spans.push_back(span);
+        ++out.scopes.back().span_count;
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<size_t> EntryEnds(ByteView request) {
+  std::vector<size_t> ends;
+  const uint8_t* p = request.data();
+  const uint8_t* end = p + request.size();
+  Field field;
+  while (p != end) {
+    if (!ReadField(p, end, &field)) return {};
+    ends.push_back(static_cast<size_t>(p - request.data()));
+  }
+  return ends;
+}
+
+ByteView FieldBytes(ByteView message, uint32_t field) {
+  ByteView found;
+  const bool whole = ForEachField(message, [&](const Field& f) {
+    if (f.tag == BytesTag(field)) found = f.view();
+    return true;
+  });
+  return whole ? found : ByteView{};
 }
 
 base::ByteBuffer Flatten(const base::Gathered& gathered) {

@@ -23,6 +23,20 @@ base::Gathered Gather(const model::OtlpBatch& batch);
 // multiply the bytes.
 std::vector<base::Gathered> GatherSplit(const model::OtlpBatch& batch, uint64_t max_bytes);
 
+// The live spans i of `batch` with part[i] == which, in their envelopes; the sender, but neither
+// the receipt nor the dropped spans. `part` has an entry for every span. The bytes are shared: this
+// is how a batch is divided among destinations.
+model::OtlpBatch Select(const model::OtlpBatch& batch, const std::vector<uint32_t>& part,
+                        uint32_t which);
+
+// Where each top-level field of an encoded request ends. Requests of all signals but profiles
+// (whose parts share a dictionary) may be cut there. Empty when `request` is no message.
+std::vector<size_t> EntryEnds(base::ByteView request);
+
+// The content of the last length-delimited field of that number in a message; empty when there is
+// none or `message` is no message.
+base::ByteView FieldBytes(base::ByteView message, uint32_t field);
+
 // All pieces copied into one buffer.
 base::ByteBuffer Flatten(const base::Gathered& gathered);
 

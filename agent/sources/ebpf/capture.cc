@@ -12,6 +12,8 @@
 #include "sources/ebpf/connection_table.h"
 #include "sources/ebpf/programs.h"
 #include "sources/ebpf/record_view.h"
+#include "sources/ebpf/tls/tls.h"
+#include "tls.skel.h"
 
 namespace weft::sources::ebpf {
 namespace {
@@ -61,10 +63,38 @@ base::ConfigBlock Describe(Options& options) {
           }};
 }
 
+// Starts TLS capture beside `programs`; the outcome is never that of the capture.
+static base::Status StartTls(const Programs& programs, const tls::Options& options,
+                             const base::Clock& clock, base::MetricRegistry& metrics,
+                             std::unique_ptr<tls::Tls>* out) {
+  if (!options.enabled) return base::Error("switched off");
+  auto object = programs.Open(tls__elf_bytes);
+  if (!object.ok()) return object.status();
+  auto started = tls::Tls::Start(std::move(*object), options, clock, metrics);
+  if (!started.ok()) return started.status();
+  *out = std::move(*started);
+  return base::Ok();
+}
+
+static std::vector<FeatureReport> AllFeatures(const base::Status& outcome,
+                                              const std::vector<RungReport>& rungs,
+                                              const base::Status& tls_outcome,
+                                              const tls::Tls* tls) {
+  std::vector<FeatureReport> rows = DescribeFeatures(outcome, rungs);
+  for (FeatureReport& row : tls::Features(tls_outcome, tls)) rows.push_back(std::move(row));
+  return rows;
+}
+
 std::vector<FeatureReport> Probe() {
   Options defaults;
-  auto programs = Programs::Load(static_cast<uint32_t>(defaults.head_bytes), 64 << 10);
-  return DescribeFeatures(programs.ok() ? (*programs)->Attach() : programs.status());
+  std::vector<RungReport> rungs;
+  auto programs = Programs::Start(static_cast<uint32_t>(defaults.head_bytes), 64 << 10, &rungs);
+  if (!programs.ok()) return AllFeatures(programs.status(), rungs, programs.status(), nullptr);
+  base::SystemClock clock;
+  base::MetricRegistry metrics;
+  std::unique_ptr<tls::Tls> tls;
+  const base::Status outcome = StartTls(**programs, defaults.tls, clock, metrics, &tls);
+  return AllFeatures(programs.status(), rungs, outcome, tls.get());
 }
 
 // A record that waits for its turn. Its captured bytes are in the arena of the drain.
@@ -100,7 +130,10 @@ struct Capture::State {
   std::unordered_map<std::string, base::Metric*> dropped;
 
   std::unique_ptr<Programs> programs;
+  std::unique_ptr<tls::Tls> tls;  // behind `programs`, whose maps it shares
   base::Status outcome = base::Error("not started");
+  base::Status tls_outcome = outcome;
+  std::vector<RungReport> rungs;
   ConnectionTable table;
   net::EventLoop::TimerId timer = 0;
   bool armed = false;
@@ -198,6 +231,8 @@ void Capture::State::TranslateData(const Waiting& w,
   const weft_data& r = w.record.data;
   model::Segment s;
   s.direction = static_cast<model::Direction>(r.direction);
+  s.protocol = static_cast<model::WireProtocol>(r.protocol);
+  s.is_tls = (r.flags & WEFT_DATA_PLAINTEXT) != 0;
   s.connection = std::move(connection);
   s.process = ProcessOf(r.tgid, r.process_start_ns, {});
   s.thread = r.tid;
@@ -240,6 +275,7 @@ void Capture::State::Translate(const Waiting& w, model::SegmentBatch* batch,
   model::Segment s;
   s.kind = closed ? model::SegmentKind::kClosed : model::SegmentKind::kEnd;
   s.direction = static_cast<model::Direction>(w.record.end.direction);
+  s.protocol = static_cast<model::WireProtocol>(w.record.end.protocol);
   s.connection = std::move(connection);
   s.time_ns = w.record.header.time_ns;
   s.position = w.record.end.position;
@@ -341,6 +377,7 @@ void Capture::State::Arm(std::chrono::milliseconds delay) {
   armed = true;
   timer = deps.loop.RunAfter(delay, [this] {
     Drain(false);
+    if (tls) tls->Tick();
     Arm(drained >= kBusyRecords ? kBusyPeriod : kIdlePeriod);
   });
 }
@@ -351,11 +388,15 @@ Capture::Capture(const Options& options, const Deps& deps)
 Capture::~Capture() { Stop(std::chrono::steady_clock::now()); }
 
 base::Status Capture::Start() {
-  auto programs = Programs::Load(static_cast<uint32_t>(state_->options.head_bytes),
-                                 static_cast<uint64_t>(state_->options.ring_bytes));
-  state_->outcome = programs.ok() ? (*programs)->Attach() : programs.status();
+  auto programs =
+      Programs::Start(static_cast<uint32_t>(state_->options.head_bytes),
+                      static_cast<uint64_t>(state_->options.ring_bytes), &state_->rungs);
+  state_->outcome = programs.status();
+  state_->tls_outcome = state_->outcome;
   if (!state_->outcome.ok()) return base::Context("capture", state_->outcome);
   state_->programs = std::move(*programs);
+  state_->tls_outcome = StartTls(*state_->programs, state_->options.tls, state_->deps.clock,
+                                 state_->deps.metrics, &state_->tls);
   state_->Arm(kIdlePeriod);
   return base::Ok();
 }
@@ -365,6 +406,7 @@ void Capture::Stop(std::chrono::steady_clock::time_point deadline) {
   if (s.armed) s.deps.loop.Cancel(s.timer);
   s.armed = false;
   if (!s.programs) return;
+  s.tls.reset();
   s.programs->Detach();
   do {
     s.Drain(true);
@@ -377,7 +419,7 @@ void Capture::Stop(std::chrono::steady_clock::time_point deadline) {
   s.stuck_records = 0;
   s.waiting.clear();
   s.programs.reset();
-  s.outcome = base::Error("stopped");
+  s.outcome = s.tls_outcome = base::Error("stopped");
 }
 
 void Capture::Drain() { state_->Drain(true); }
@@ -402,6 +444,8 @@ model::ProcessRef Capture::UdpPeer(const model::Endpoint& peer) {
 
 bool Capture::running() const { return state_->programs != nullptr; }
 
-std::vector<FeatureReport> Capture::features() const { return DescribeFeatures(state_->outcome); }
+std::vector<FeatureReport> Capture::features() const {
+  return AllFeatures(state_->outcome, state_->rungs, state_->tls_outcome, state_->tls.get());
+}
 
 }  // namespace weft::sources::ebpf

@@ -20,6 +20,7 @@
 #include "model/segment.h"
 #include "model/sink.h"
 #include "net/event_loop.h"
+#include "sources/ebpf/tls/options.h"
 
 namespace weft::sources::ebpf {
 
@@ -29,6 +30,7 @@ struct Options {
   int64_t head_bytes = 4096;        // copied per direction and message; 64..16384
   int64_t ring_bytes = 8 << 20;     // per CPU; all rings together at most 64 MiB
   int64_t max_connections = 65536;  // with traffic of interest; the oldest is forgotten
+  tls::Options tls;                 // a block of its own: tls::Describe
 };
 // The fields point into `options`, which must outlive the block.
 base::ConfigBlock Describe(Options& options);
@@ -81,7 +83,7 @@ class Capture final : public model::Source, public model::PeerLookup {
   model::ProcessRef UdpPeer(const model::Endpoint& peer) override;
 
   bool running() const;
-  // One row for the feature itself, then the rungs that are not in use.
+  // One row for the feature itself, then every rung of the hook ladder.
   std::vector<FeatureReport> features() const;
 
  private:

@@ -1,23 +1,26 @@
-// Programs: the BPF side as one object: it loads and attaches the programs of bpf/, makes the
-// rings, and is the only file that knows libbpf. Which kernel hook carries the data is decided here
-// (the hook ladder) and nowhere else; this version has one rung.
+// Programs: the BPF side as one: it loads and attaches the objects of bpf/, makes the rings and
+// reads them. conn.bpf.c comes first and owns the maps; the hook ladder brings the data; further
+// objects (uprobes) share the maps by Open.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "model/segment.h"
 #include "sources/ebpf/capture.h"
+#include "sources/ebpf/hook_ladder.h"
+#include "sources/ebpf/object.h"
 
 namespace weft::sources::ebpf {
 
 // What the kernel side has counted since the load.
 struct KernelCounters {
-  uint64_t records = 0, unread_buffers = 0;
+  uint64_t unread_buffers = 0;
   // One per drop reason, in the order of DropReasonNames(); the last one is runs of a program that
   // the kernel skipped because it was already running on that CPU.
   std::vector<uint64_t> drops;
@@ -25,14 +28,18 @@ struct KernelCounters {
 std::vector<std::string> DropReasonNames();
 
 // Threads: one. Owns: everything in the kernel; destruction detaches and frees it.
-// Order: Load Attach? (Consume | …)*.
 class Programs {
  public:
+  // Loads and attaches. `rungs` gets the outcome of every rung, also where all failed.
   // Fails: with the reason and nothing left behind.
-  static base::Result<std::unique_ptr<Programs>> Load(uint32_t head_bytes, uint64_t ring_bytes);
-  base::Status Attach();
+  static base::Result<std::unique_ptr<Programs>> Start(uint32_t head_bytes, uint64_t ring_bytes,
+                                                       std::vector<RungReport>* rungs);
   void Detach();
   ~Programs();
+
+  // Another object that shares the maps, opened with the same settings and not yet loaded. It must
+  // not outlive the Programs.
+  base::Result<std::unique_ptr<Object>> Open(ElfBytes bytes) const;
 
   // Visits every record that lies in the rings, ring by ring. Stops at `limit_bytes`.
   void Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit);
@@ -43,12 +50,14 @@ class Programs {
  private:
   struct State;
   explicit Programs(std::unique_ptr<State> state);
+  base::Status LoadConn(uint32_t head_bytes, uint64_t ring_bytes);
   base::Status MakeRings(uint64_t ring_bytes);
   std::unique_ptr<State> state_;
 };
 
-// `data_hook` is the outcome of the one rung that is built.
-std::vector<FeatureReport> DescribeFeatures(const base::Status& data_hook);
+// The capture itself, then every rung. `outcome` is that of the whole.
+std::vector<FeatureReport> DescribeFeatures(const base::Status& outcome,
+                                            const std::vector<RungReport>& rungs);
 
 // `wanted` cut so that all rings together stay within 64 MiB; a power of two.
 uint64_t RingBytes(uint64_t wanted, unsigned cpus);

@@ -12,6 +12,10 @@ bool Copy(base::ByteView raw, T* out) {
   return true;
 }
 
+bool IsProtocol(uint8_t number) {
+  return number == WEFT_PROTOCOL_HTTP1 || number == WEFT_PROTOCOL_HTTP2;
+}
+
 RecordStatus ViewConnection(base::ByteView raw, RecordView* out) {
   if (raw.size() != sizeof(weft_connection) || !Copy(raw, &out->connection)) {
     return RecordStatus::kBadSize;
@@ -25,7 +29,7 @@ RecordStatus ViewData(base::ByteView raw, RecordView* out) {
   const weft_data& d = out->data;
   base::ByteView tail = raw.subspan(sizeof(weft_data));
   if (d.captured > tail.size()) return RecordStatus::kBadSize;
-  if (d.direction > WEFT_RECEIVE || d.captured_offset > d.length ||
+  if (!IsProtocol(d.protocol) || d.direction > WEFT_RECEIVE || d.captured_offset > d.length ||
       d.captured > d.length - d.captured_offset) {
     return RecordStatus::kBadValue;
   }
@@ -35,7 +39,8 @@ RecordStatus ViewData(base::ByteView raw, RecordView* out) {
 
 RecordStatus ViewEnd(base::ByteView raw, RecordView* out) {
   if (raw.size() != sizeof(weft_end) || !Copy(raw, &out->end)) return RecordStatus::kBadSize;
-  return out->end.direction <= WEFT_RECEIVE ? RecordStatus::kOk : RecordStatus::kBadValue;
+  const bool known = out->end.direction <= WEFT_RECEIVE && IsProtocol(out->end.protocol);
+  return known ? RecordStatus::kOk : RecordStatus::kBadValue;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "net/event_loop.h"
 #include "protocols/jaeger/transcode.h"
 #include "protocols/otlp/index.h"
+#include "protocols/zipkin/transcode.h"
 #include "sources/jaeger_udp/client_losses.h"
 #include "sources/jaeger_udp/port.h"
 #include "sources/jaeger_udp/senders.h"
@@ -19,6 +20,7 @@ constexpr std::chrono::milliseconds kMaxStop{300};
 
 namespace jaeger = protocols::jaeger;
 namespace otlp = protocols::otlp;
+namespace zipkin = protocols::zipkin;
 using base::Loss;
 using base::MetricKind;
 
@@ -27,21 +29,31 @@ constexpr size_t kKeptScratchBytes = 1 << 20;
 
 // The names under which the Jaeger agent counted per port.
 struct PortMetrics {
-  PortMetrics(base::MetricRegistry& metrics, const char* protocol)
-      : processed(Get(metrics, "packets_processed_total", "Datagrams read.", protocol)),
-        dropped(
-            Get(metrics, "packets_dropped_total", "Datagrams lost for want of room.", protocol)),
-        bad(Get(metrics, "read_errors_total", "Datagrams that could not be understood.",
-                protocol)) {}
+  PortMetrics(base::MetricRegistry& metrics, const char* protocol, const char* model)
+      : processed(Get(metrics, "packets_processed_total", "Datagrams read.", protocol, model)),
+        dropped(Get(metrics, "packets_dropped_total", "Datagrams lost for want of room.", protocol,
+                    model)),
+        bad(Get(metrics, "read_errors_total", "Datagrams that could not be understood.", protocol,
+                model)),
+        packet_size(Get(metrics, "packet_size", "Bytes of the last datagram.", protocol, model,
+                        MetricKind::kGauge)) {}
   static base::Metric& Get(base::MetricRegistry& metrics, const char* name, const char* help,
-                           const char* protocol) {
-    return metrics.Get(MetricKind::kCounter, std::string("jaeger_agent_thrift_udp_server_") + name,
-                       help, {{"protocol", protocol}, {"model", "jaeger"}});
+                           const char* protocol, const char* model,
+                           MetricKind kind = MetricKind::kCounter) {
+    return metrics.Get(kind, std::string("jaeger_agent_thrift_udp_server_") + name, help,
+                       {{"protocol", protocol}, {"model", model}});
   }
   base::Metric& processed;
   base::Metric& dropped;
   base::Metric& bad;
+  base::Metric& packet_size;
 };
+
+// What the agent's reporter counted when it had passed a batch on; here: into the pipeline.
+base::Metric& ReporterMetric(base::MetricRegistry& metrics, const char* name, const char* help) {
+  return metrics.Get(MetricKind::kCounter, std::string("jaeger_agent_reporter_") + name, help,
+                     {{"format", "jaeger"}, {"protocol", "grpc"}});
+}
 
 base::Metric& CollectorMetric(base::MetricRegistry& metrics, const char* name, const char* help) {
   return metrics.Get(MetricKind::kCounter, name, help,
@@ -56,7 +68,9 @@ base::ConfigBlock Describe(Options& options) {
            {"compact_endpoint", &options.compact_endpoint,
             "Address and port for thrift compact; empty: not opened."},
            {"binary_endpoint", &options.binary_endpoint,
-            "Address and port for thrift binary (the Node client); empty: not opened."}}};
+            "Address and port for thrift binary (the Node client); empty: not opened."},
+           {"legacy_endpoint", &options.legacy_endpoint,
+            "Address and port for clients of old, thrift compact; empty: not opened."}}};
 }
 
 class Receiver::Impl {
@@ -69,8 +83,26 @@ class Receiver::Impl {
         losses_(deps_.metrics),
         datagrams_(deps_.ledger.Row("receiver jaeger_udp datagrams", "datagrams")),
         spans_(deps_.ledger.Row("receiver jaeger_udp", "spans")),
-        compact_{jaeger::Encoding::kCompact, {deps_.metrics, "compact"}, {}},
-        binary_{jaeger::Encoding::kBinary, {deps_.metrics, "binary"}, {}},
+        compact_{options_.compact_endpoint,
+                 jaeger::Encoding::kCompact,
+                 {deps_.metrics, "compact", "jaeger"},
+                 {}},
+        binary_{options_.binary_endpoint,
+                jaeger::Encoding::kBinary,
+                {deps_.metrics, "binary", "jaeger"},
+                {}},
+        legacy_{options_.legacy_endpoint,
+                jaeger::Encoding::kCompact,
+                {deps_.metrics, "compact", "zipkin"},
+                {}},
+        batches_submitted_(ReporterMetric(deps_.metrics, "batches_submitted_total",
+                                          "Batches of Jaeger clients that were passed on.")),
+        batches_failed_(ReporterMetric(deps_.metrics, "batches_failures_total",
+                                       "Batches of Jaeger clients that could not be.")),
+        spans_submitted_(ReporterMetric(deps_.metrics, "spans_submitted_total",
+                                        "Spans of Jaeger clients that were passed on.")),
+        spans_failed_(ReporterMetric(deps_.metrics, "spans_failures_total",
+                                     "Spans of Jaeger clients that could not be.")),
         accepted_(CollectorMetric(deps_.metrics, "otelcol_receiver_accepted_spans_total",
                                   "Spans taken into the pipeline.")),
         refused_(CollectorMetric(deps_.metrics, "otelcol_receiver_refused_spans_total",
@@ -83,20 +115,17 @@ class Receiver::Impl {
             "Strings that were not UTF-8 and had their bad bytes replaced.")) {}
 
   base::Status Start() {
-    for (Input* input : {&compact_, &binary_}) {
-      const std::string& endpoint =
-          input == &compact_ ? options_.compact_endpoint : options_.binary_endpoint;
-      if (endpoint.empty()) continue;
-      const base::Status opened = input->port.Open(endpoint);
+    for (Input* input : Inputs()) {
+      if (input->endpoint.empty()) continue;
+      const base::Status opened = input->port.Open(input->endpoint);
       if (!opened.ok()) {
         Stop(std::chrono::steady_clock::time_point::min());
-        return base::Context("receivers.jaeger_udp: " + endpoint, opened);
+        return base::Context("receivers.jaeger_udp: " + input->endpoint, opened);
       }
       deps_.loop.WatchReadable(input->port.fd(), [this, input] { ReadBunch(*input); });
     }
     timer_ = deps_.loop.RunEvery(kDropsPeriod, [this] {
-      CountKernelDrops(compact_);
-      CountKernelDrops(binary_);
+      for (Input* input : Inputs()) CountKernelDrops(*input);
     });
     return base::Ok();
   }
@@ -105,7 +134,7 @@ class Receiver::Impl {
     deps_.loop.Cancel(std::exchange(timer_, 0));
     // Clients go on sending: what is read here must not use up the time of the stages behind.
     deadline = std::min(deadline, std::chrono::steady_clock::now() + kMaxStop);
-    for (Input* input : {&compact_, &binary_}) {
+    for (Input* input : Inputs()) {
       if (!input->port.is_open()) continue;
       deps_.loop.Unwatch(input->port.fd());
       while (std::chrono::steady_clock::now() < deadline &&
@@ -118,13 +147,16 @@ class Receiver::Impl {
 
   uint16_t compact_port() const { return compact_.port.number(); }
   uint16_t binary_port() const { return binary_.port.number(); }
+  uint16_t legacy_port() const { return legacy_.port.number(); }
 
  private:
   struct Input {
+    const std::string endpoint;
     const jaeger::Encoding encoding;
     PortMetrics metrics;
     Port port;
   };
+  std::array<Input*, 3> Inputs() { return {&compact_, &binary_, &legacy_}; }
 
   void CountKernelDrops(Input& input) {
     const uint32_t drops = input.port.is_open() ? input.port.NewKernelDrops() : 0;
@@ -147,6 +179,7 @@ class Receiver::Impl {
       senders[i] = senders_.Find(bunch_[i].sender, now_ns);
     }
     input.metrics.processed.Add(count);
+    input.metrics.packet_size.Set(static_cast<int64_t>(bunch_[count - 1].bytes.size()));
     bytes_.Add(bytes);
 
     drained_ = false;
@@ -166,6 +199,7 @@ class Receiver::Impl {
 
   void TakeGroup(Input& input, uint64_t group, model::ProcessRef sender, uint64_t now_ns);
   uint64_t TranscodeGroup(Input& input, uint64_t group, uint64_t now_ns);
+  std::string_view TranscodeZipkin(const Input& input, const Datagram& datagram, uint64_t* spans);
   void Push(model::ProcessRef sender, uint64_t spans);
 
   const Options options_;
@@ -175,7 +209,11 @@ class Receiver::Impl {
   ClientLosses losses_;
   base::LedgerRow& datagrams_;
   base::LedgerRow& spans_;
-  Input compact_, binary_;
+  Input compact_, binary_, legacy_;
+  base::Metric& batches_submitted_;
+  base::Metric& batches_failed_;
+  base::Metric& spans_submitted_;
+  base::Metric& spans_failed_;
   base::Metric& accepted_;
   base::Metric& refused_;
   base::Metric& bytes_;
@@ -227,9 +265,15 @@ uint64_t Receiver::Impl::TranscodeGroup(Input& input, uint64_t group, uint64_t n
     }
     jaeger::DatagramReport report;
     const auto status = jaeger::Transcode(datagram.bytes, input.encoding, &scratch_, &report);
-    if (status != jaeger::TranscodeStatus::kDone) {
+    std::string_view why;
+    if (status == jaeger::TranscodeStatus::kZipkinBatch) {
+      why = TranscodeZipkin(input, datagram, &report.spans);
+    } else if (status != jaeger::TranscodeStatus::kDone) {
+      why = jaeger::StatusName(status);
+    }
+    if (!why.empty()) {
       datagrams_.In(1);
-      datagrams_.Lose(Loss::kRejected, jaeger::StatusName(status), 1);
+      datagrams_.Lose(Loss::kRejected, why, 1);
       input.metrics.bad.Add(1);
       continue;
     }
@@ -240,6 +284,20 @@ uint64_t Receiver::Impl::TranscodeGroup(Input& input, uint64_t group, uint64_t n
   datagrams_.In(good);
   datagrams_.Out(good);
   return spans;
+}
+
+// The agent's other method. Returns why it failed; empty when it did not.
+std::string_view Receiver::Impl::TranscodeZipkin(const Input& input, const Datagram& datagram,
+                                                 uint64_t* spans) {
+  zipkin::Report report;
+  const auto status = zipkin::TranscodeCall(
+      datagram.bytes, input.encoding == jaeger::Encoding::kCompact, {}, &scratch_, &report);
+  if (status != zipkin::TranscodeStatus::kDone) return zipkin::StatusName(status);
+  *spans = report.spans;
+  spans_.In(report.bad_ids);
+  spans_.Lose(Loss::kRejected, "zero_id", report.bad_ids);
+  refused_.Add(report.bad_ids);
+  return {};
 }
 
 // Hands on scratch_ with its `spans` spans; credit for its size is held. The spans are booked in
@@ -270,12 +328,16 @@ void Receiver::Impl::Push(model::ProcessRef sender, uint64_t spans) {
     spans_.In(spans);
     spans_.Lose(Loss::kShed, "busy", spans);
     refused_.Add(spans);
+    batches_failed_.Add(1);
+    spans_failed_.Add(spans);
     return;
   }
   receipt->Reach(model::ReceiptLevel::kTaken);
   spans_.In(spans);
   spans_.Out(spans);
   accepted_.Add(spans);
+  batches_submitted_.Add(1);
+  spans_submitted_.Add(spans);
 }
 
 Receiver::Receiver(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
@@ -287,5 +349,6 @@ base::Status Receiver::Start() { return impl_->Start(); }
 void Receiver::Stop(std::chrono::steady_clock::time_point deadline) { impl_->Stop(deadline); }
 uint16_t Receiver::compact_port() const { return impl_->compact_port(); }
 uint16_t Receiver::binary_port() const { return impl_->binary_port(); }
+uint16_t Receiver::legacy_port() const { return impl_->legacy_port(); }
 
 }  // namespace weft::sources::jaeger_udp

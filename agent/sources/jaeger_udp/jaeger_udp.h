@@ -1,4 +1,5 @@
-// The Jaeger agent's UDP ports: 6831 (thrift compact) and 6832 (thrift binary). Each wake-up reads
+// The Jaeger agent's UDP ports: 6831 (thrift compact), 6832 (thrift binary) and 5775 (its legacy
+// port, compact). Each takes emitBatch and emitZipkinBatch. Each wake-up reads
 // up to 64 datagrams, sorts them by the process that sent them, and makes one OtlpBatch per
 // process. UDP has nobody to ask for a retry, so what finds no room is shed, newest first, and
 // every loss is counted: the kernel's own drops, cut datagrams, bad ones, want of credit, a busy
@@ -31,6 +32,7 @@ struct Options {
   bool enabled = true;
   std::string compact_endpoint = "127.0.0.1:6831";  // empty: this port is not opened
   std::string binary_endpoint = "127.0.0.1:6832";
+  std::string legacy_endpoint = "127.0.0.1:5775";
 };
 // The block "receivers.jaeger_udp".
 base::ConfigBlock Describe(Options& options);
@@ -63,6 +65,7 @@ class Receiver final : public model::Source {
   // The bound ports; 0 when not open.
   uint16_t compact_port() const;
   uint16_t binary_port() const;
+  uint16_t legacy_port() const;
 
  private:
   class Impl;

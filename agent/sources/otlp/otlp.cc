@@ -1,49 +1,55 @@
 #include "sources/otlp/otlp.h"
 
 #include <array>
+#include <utility>
 
 #include "base/log.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
-#include "protocols/otlp/index.h"
 #include "protocols/otlp/json_read.h"
 #include "sources/otlp/answer.h"
+#include "sources/otlp/other_signals.h"
 
 namespace weft::sources::otlp {
 namespace {
 
 namespace wire = protocols::otlp;
-using base::Loss;
 using base::MetricKind;
 
-constexpr uint64_t kPeerKnownNs = 1'000'000'000, kPeerUnknownNs = 100'000'000;
 constexpr std::string_view kZeroIdReason = "spans without a trace id or span id";
-
-// The signals that are not taken (yet), so that their senders get a clear answer.
-struct OtherSignal {
-  std::string_view name, grpc_path, http_path;
-};
 constexpr std::string_view kTraceGrpcPath =
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 constexpr std::string_view kTraceHttpPath = "/v1/traces";
-constexpr std::array<OtherSignal, 3> kOtherSignals{{
-    {"metrics", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "/v1/metrics"},
-    {"logs", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs"},
-    {"profiles", "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
-     "/v1development/profiles"},
-}};
+
+net::Response AnswerFor(Encoding encoding, const Outcome& outcome) {
+  switch (outcome.verdict) {
+    case Verdict::kTaken:
+      return Success(encoding, outcome.rejected, kZeroIdReason);
+    case Verdict::kMalformed:
+    case Verdict::kTooManySpans:
+      return BadRequest(encoding, outcome.reason);
+    case Verdict::kRejectedLater:
+      return BadRequest(encoding, "refused by the collector");
+    case Verdict::kBusy:
+      break;
+  }
+  return Busy(encoding);
+}
 
 }  // namespace
 
 base::ConfigBlock Describe(Options& options, std::string_view name) {
-  return {
-      "receivers." + std::string(name),
-      {{"enabled", &options.enabled, "Receive OTLP traces on this port."},
-       {"endpoint", &options.endpoint, "Address and port; gRPC and HTTP are both spoken on it."},
-       {"max_connections", &options.max_connections,
-        "Connections at a time; further ones are closed.", 1, 1 << 20},
-       {"max_body_bytes", &options.max_body_bytes,
-        "Bytes of one request, also after decompression.", 1024, int64_t{1} << 30}}};
+  base::ConfigBlock block{"receivers." + std::string(name), {}};
+  DescribeServer(options, "OTLP on this port.", &block);
+  block.fields.push_back({"other_signals",
+                          &options.other_signals,
+                          "Metrics, logs and profiles: passed on as they are, or refused.",
+                          0,
+                          INT64_MAX,
+                          {"forward", "refuse"}});
+  block.fields.push_back({"legacy_endpoint", &options.legacy_endpoint,
+                          "A second address for the same, such as 127.0.0.1:55680; empty: none."});
+  return block;
 }
 
 class Receiver::Impl {
@@ -52,193 +58,149 @@ class Receiver::Impl {
       : name_(std::move(name)),
         options_(std::move(options)),
         deps_(std::move(deps)),
-        next_(next),
-        requests_(deps_.ledger.Row("receiver " + name_ + " requests", "requests")),
-        spans_(deps_.ledger.Row("receiver " + name_, "spans")),
-        grpc_(deps_.metrics, "grpc"),
-        http_(deps_.metrics, "http"),
-        repaired_(deps_.metrics.Get(MetricKind::kCounter,
-                                    "weft_sources_otlp_repaired_strings_total",
-                                    "Strings that were not UTF-8 and had their bad bytes replaced.",
-                                    {{"receiver", name_}})) {
+        intake_(name_, deps_, next),
+        grpc_(deps_.metrics, "otlp", "grpc"),
+        http_(deps_.metrics, "otlp", "http") {
     for (size_t i = 0; i < kOtherSignals.size(); ++i) {
-      other_signals_[i] =
-          &deps_.metrics.Get(MetricKind::kCounter, "weft_sources_otlp_other_signal_requests_total",
-                             "Requests with a signal that is not taken.",
-                             {{"receiver", name_}, {"signal", std::string(kOtherSignals[i].name)}});
+      const OtherSignal& signal = kOtherSignals[i];
+      others_[i] = std::make_unique<Other>(Other{
+          deps_.ledger.Row("receiver " + name_ + " " + std::string(signal.name),
+                           std::string(signal.unit)),
+          TransportMetrics(deps_.metrics, "otlp", "grpc", signal.unit),
+          TransportMetrics(deps_.metrics, "otlp", "http", signal.unit),
+          deps_.metrics.Get(MetricKind::kCounter, "weft_sources_otlp_other_signal_requests_total",
+                            "Requests with another signal than traces.",
+                            {{"receiver", name_}, {"signal", std::string(signal.name)}})});
     }
   }
 
   base::Status Start() {
-    net::ListenerOptions listen;
-    listen.endpoint = options_.endpoint;
-    listen.max_connections = static_cast<size_t>(options_.max_connections);
-    listen.max_body_bytes = static_cast<uint64_t>(options_.max_body_bytes);
-    listen.name = name_;
-    listen.metrics = &deps_.metrics;
-    auto opened = net::Listener::Open(deps_.loop, std::move(listen), deps_.credit,
-                                      [this](net::Request&& request, net::Responder responder) {
-                                        responder.Send(Answer(std::move(request)));
-                                      });
-    if (!opened.ok()) return base::Context("receivers." + name_, opened.status());
-    listener_ = std::move(*opened);
-    stopped_ = false;
-    return base::Ok();
+    base::Status opened = Open(options_.endpoint, &listener_);
+    if (opened.ok() && !options_.legacy_endpoint.empty()) {
+      opened = Open(options_.legacy_endpoint, &legacy_listener_);
+      if (!opened.ok()) listener_ = nullptr;
+    }
+    if (opened.ok()) intake_.Start();
+    return opened;
   }
 
   void Stop() {
-    stopped_ = true;
+    intake_.Stop();
     if (listener_) listener_->Close();
+    if (legacy_listener_) legacy_listener_->Close();
   }
 
   std::string_view name() const { return name_; }
   uint16_t port() const { return listener_ ? listener_->port() : 0; }
+  uint16_t legacy_port() const { return legacy_listener_ ? legacy_listener_->port() : 0; }
 
  private:
-  // Under the Collector's names, so that existing dashboards work.
-  struct Transport {
-    Transport(base::MetricRegistry& metrics, const char* transport)
-        : accepted(Get(metrics, "otelcol_receiver_accepted_spans_total",
-                       "Spans taken into the pipeline.", transport)),
-          refused(Get(metrics, "otelcol_receiver_refused_spans_total",
-                      "Spans that could not be taken into the pipeline.", transport)) {}
-    static base::Metric& Get(base::MetricRegistry& metrics, const char* name, const char* help,
-                             const char* transport) {
-      return metrics.Get(MetricKind::kCounter, name, help,
-                         {{"receiver", "otlp"}, {"transport", transport}});
-    }
-    base::Metric& accepted;
-    base::Metric& refused;
+  struct Other {
+    base::LedgerRow& row;
+    TransportMetrics grpc, http;
+    base::Metric& requests;
+    bool told = false;  // logged once
   };
 
-  net::Response Answer(net::Request request);  // by value: its credit returns with the answer
-  net::Response AnswerOther(const net::Request& request);
-  net::Response Export(net::Request&& request, Encoding encoding);
-  net::Response Reject(Encoding encoding, std::string_view reason, std::string_view text);
-  model::ProcessRef Sender(const model::Endpoint& peer);
+  base::Status Open(const std::string& endpoint, std::unique_ptr<net::Listener>* listener) {
+    ServerOptions server = options_;
+    server.endpoint = endpoint;
+    auto opened = OpenListener(name_, server, deps_.loop, deps_.metrics, deps_.credit,
+                               [this](net::Request&& request, net::Responder responder) {
+                                 Answer(std::move(request), std::move(responder));
+                               });
+    if (opened.ok()) *listener = std::move(*opened);
+    return opened.status();
+  }
+
+  // By value: its credit returns with the answer.
+  void Answer(net::Request request, net::Responder&& responder);
+  void AnswerOther(size_t index, net::Request& request, Encoding encoding,
+                   net::Responder&& responder);
+  bool EncodingOf(const net::Request& request, Encoding* encoding, net::Response* refusal);
+  Outcome Export(net::Request& request, Encoding encoding);
 
   const std::string name_;
   const Options options_;
   const Deps deps_;
-  model::Sink<model::OtlpBatch>& next_;
-  base::LedgerRow& requests_;
-  base::LedgerRow& spans_;
-  Transport grpc_, http_;
-  base::Metric& repaired_;
-  std::array<base::Metric*, kOtherSignals.size()> other_signals_{};
-  std::array<bool, kOtherSignals.size()> told_{};  // logged once
-  bool stopped_ = true;
-  // The last peer asked for: a client's connection usually sends several requests in a row.
-  model::Endpoint peer_;
-  model::ProcessRef peer_process_;
-  uint64_t peer_until_ns_ = 0;
-  std::unique_ptr<net::Listener> listener_;
+  Intake intake_;
+  TransportMetrics grpc_, http_;
+  std::array<std::unique_ptr<Other>, kOtherSignals.size()> others_;
+  std::unique_ptr<net::Listener> listener_, legacy_listener_;
 };
 
-net::Response Receiver::Impl::Answer(net::Request request) {
-  if (request.is_grpc) {
-    if (request.path != kTraceGrpcPath) return AnswerOther(request);
-    return Export(std::move(request), Encoding::kGrpc);
-  }
-  if (request.path != kTraceHttpPath) return AnswerOther(request);
+bool Receiver::Impl::EncodingOf(const net::Request& request, Encoding* encoding,
+                                net::Response* refusal) {
+  *encoding = Encoding::kGrpc;
+  if (request.is_grpc) return true;
   if (request.method != "POST") {
-    net::Response response = Plain(405, "405 method not allowed, supported: [POST]");
-    response.headers.emplace_back("allow", "POST");
-    return response;
+    *refusal = Plain(405, "405 method not allowed, supported: [POST]");
+    refusal->headers.emplace_back("allow", "POST");
+    return false;
   }
-  Encoding encoding;
-  if (!EncodingFromContentType(request.Header("content-type"), &encoding)) {
-    return Plain(
-        415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
-  }
-  return Export(std::move(request), encoding);
+  if (EncodingFromContentType(request.Header("content-type"), encoding)) return true;
+  *refusal = Plain(
+      415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
+  return false;
 }
 
-net::Response Receiver::Impl::AnswerOther(const net::Request& request) {
+void Receiver::Impl::Answer(net::Request request, net::Responder&& responder) {
+  net::Response refusal;
+  Encoding encoding;
+  if (request.path == (request.is_grpc ? kTraceGrpcPath : kTraceHttpPath)) {
+    if (!EncodingOf(request, &encoding, &refusal)) return responder.Send(std::move(refusal));
+    return Reply(Export(request, encoding), deps_.acknowledge, std::move(responder),
+                 [encoding](const Outcome& outcome) { return AnswerFor(encoding, outcome); });
+  }
   for (size_t i = 0; i < kOtherSignals.size(); ++i) {
     const OtherSignal& signal = kOtherSignals[i];
     if (request.path != (request.is_grpc ? signal.grpc_path : signal.http_path)) continue;
-    other_signals_[i]->Add(1);
-    if (!std::exchange(told_[i], true)) {
+    others_[i]->requests.Add(1);
+    if (options_.other_signals == "forward" && !EncodingOf(request, &encoding, &refusal))
+      return responder.Send(std::move(refusal));
+    return AnswerOther(i, request, encoding, std::move(responder));
+  }
+  responder.Send(request.is_grpc ? Unimplemented("unknown method")
+                                 : Plain(404, "404 page not found"));
+}
+
+void Receiver::Impl::AnswerOther(size_t index, net::Request& request, Encoding encoding,
+                                 net::Responder&& responder) {
+  const OtherSignal& signal = kOtherSignals[index];
+  Other& other = *others_[index];
+  if (options_.other_signals != "forward") {
+    if (!std::exchange(other.told, true)) {
       spdlog::warn(
-          "{}: somebody sends {}, which weft does not take; configure that exporter elsewhere or "
-          "turn it off",
-          name_, signal.name);
+          "{}: somebody sends {}, which receivers.{}.other_signals refuses; configure that "
+          "exporter elsewhere or turn it off",
+          name_, signal.name, name_);
     }
-    const std::string text = "weft does not take " + std::string(signal.name);
-    return request.is_grpc ? Unimplemented(text) : Plain(404, text);
+    const std::string text = "weft is told not to take " + std::string(signal.name);
+    return responder.Send(request.is_grpc ? Unimplemented(text) : Plain(404, text));
   }
-  return request.is_grpc ? Unimplemented("unknown method") : Plain(404, "404 page not found");
-}
-
-net::Response Receiver::Impl::Reject(Encoding encoding, std::string_view reason,
-                                     std::string_view text) {
-  requests_.In(1);
-  requests_.Lose(Loss::kRejected, reason, 1);
-  return BadRequest(encoding, text);
-}
-
-// What comes in is booked together with what became of it: the push in between may take long, and
-// whoever reads the ledger meanwhile must not take that for a loss.
-net::Response Receiver::Impl::Export(net::Request&& request, Encoding encoding) {
-  Transport& transport = encoding == Encoding::kGrpc ? grpc_ : http_;
-  if (stopped_) {
-    requests_.In(1);
-    requests_.Lose(Loss::kShed, "stopped", 1);
-    return Busy(encoding);
-  }
-  base::ByteBuffer bytes = std::move(request.body);
   if (encoding == Encoding::kJson) {
-    base::ByteBuffer proto;
-    std::string error;
-    if (!wire::JsonToProto(bytes.view(), &proto, &error))
-      return Reject(encoding, "malformed", error);
-    bytes = std::move(proto);
+    (void)intake_.Reject("json_signal", {});
+    return responder.Send(Plain(415, "415 unsupported media type: " + std::string(signal.name) +
+                                         " are taken as application/x-protobuf only"));
   }
-  model::OtlpBatch batch;
-  const wire::IndexReport report = wire::Index(base::Share(std::move(bytes)), &batch);
-  if (report.status == wire::IndexStatus::kBad) return Reject(encoding, "malformed", report.reason);
-  if (report.status == wire::IndexStatus::kTooManySpans) {
-    return Reject(encoding, "too_many_spans",
-                  "more than " + std::to_string(wire::kMaxSpans) + " spans in one request");
-  }
-  repaired_.Add(report.bad_utf8);
-  const uint64_t spans = report.spans - report.zero_ids;
-  if (spans > 0) {
-    batch.sender = Sender(request.peer);
-    base::ByteCredit* const credit = request.charge.credit();
-    batch.receipt = std::make_shared<model::Receipt>(credit, request.charge.Release());
-    if (deps_.before_push) deps_.before_push();
-    const model::ReceiptRef receipt = batch.receipt;
-    if (next_.Push(std::move(batch)) == model::PushResult::kBusy) {
-      requests_.In(1);
-      requests_.Lose(Loss::kShed, "busy", 1);
-      spans_.In(report.spans);
-      spans_.Lose(Loss::kShed, "busy", report.spans);
-      transport.refused.Add(report.spans);
-      return Busy(encoding);
-    }
-    receipt->Reach(model::ReceiptLevel::kTaken);
-  }
-  requests_.In(1);
-  requests_.Out(1);
-  spans_.In(report.spans);
-  spans_.Out(spans);
-  spans_.Lose(Loss::kRejected, "zero_id", report.zero_ids);
-  transport.accepted.Add(spans);
-  transport.refused.Add(report.zero_ids);
-  return Success(encoding, report.zero_ids, kZeroIdReason);
+  uint64_t items;
+  Outcome outcome = CountItems(signal.signal, request.body.view(), &items)
+                        ? intake_.TakeOpaque(request, signal.signal, items, other.row,
+                                             encoding == Encoding::kGrpc ? other.grpc : other.http)
+                        : intake_.Reject("malformed", "not an encoded export request");
+  Reply(std::move(outcome), deps_.acknowledge, std::move(responder),
+        [encoding](const Outcome& o) { return AnswerFor(encoding, o); });
 }
 
-model::ProcessRef Receiver::Impl::Sender(const model::Endpoint& peer) {
-  if (deps_.peers == nullptr) return nullptr;
-  const uint64_t now_ns = deps_.clock.MonotonicNs();
-  if (peer != peer_ || now_ns >= peer_until_ns_) {
-    peer_ = peer;
-    peer_process_ = deps_.peers->TcpPeer(peer);
-    peer_until_ns_ = now_ns + (peer_process_ ? kPeerKnownNs : kPeerUnknownNs);
-  }
-  return peer_process_;
+Outcome Receiver::Impl::Export(net::Request& request, Encoding encoding) {
+  TransportMetrics& transport = encoding == Encoding::kGrpc ? grpc_ : http_;
+  if (encoding != Encoding::kJson)
+    return intake_.Take(request, std::move(request.body), 0, transport);
+  base::ByteBuffer proto;
+  std::string error;
+  if (!wire::JsonToProto(request.body.view(), &proto, &error))
+    return intake_.Reject("malformed", error);
+  return intake_.Take(request, std::move(proto), 0, transport);
 }
 
 Receiver::Receiver(std::string name, Options options, Deps deps,
@@ -251,5 +213,6 @@ std::string_view Receiver::Name() const { return impl_->name(); }
 base::Status Receiver::Start() { return impl_->Start(); }
 void Receiver::Stop(std::chrono::steady_clock::time_point) { impl_->Stop(); }
 uint16_t Receiver::port() const { return impl_->port(); }
+uint16_t Receiver::legacy_port() const { return impl_->legacy_port(); }
 
 }  // namespace weft::sources::otlp

@@ -1,50 +1,32 @@
-// OTLP for traces, over gRPC and HTTP. One class serves both listeners (4317 and 4318): each port
-// speaks gRPC and HTTP/1.1 and HTTP/2 with protobuf and JSON, so that a client that mixes up the
-// ports is served all the same. A request is indexed, never decoded; it is answered when the sink
-// has taken it. "Busy" becomes an answer that the SDK retries.
+// OTLP over gRPC and HTTP: traces, and the other signals as opaque bytes. One class serves both
+// listeners (4317 and 4318): each port speaks gRPC and HTTP/1.1 and HTTP/2 with protobuf and JSON,
+// so that a client that mixes up the ports is served all the same. A request is indexed, never
+// decoded; it is answered when the sink has taken it. "Busy" becomes an answer that the SDK
+// retries.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "base/clock.h"
 #include "base/config_view.h"
-#include "base/credit.h"
-#include "base/ledger.h"
-#include "base/metrics.h"
-#include "model/lookup.h"
-#include "model/otlp_batch.h"
 #include "model/sink.h"
-
-namespace weft::net {
-class EventLoop;
-}
+#include "sources/otlp/intake.h"
+#include "sources/otlp/server_options.h"
 
 namespace weft::sources::otlp {
 
-struct Options {
-  bool enabled = true;
-  std::string endpoint = "127.0.0.1:4317";
-  int64_t max_connections = 1024;
-  int64_t max_body_bytes = 64 << 20;  // as sent, and again after decompression
+struct Options : ServerOptions {
+  Options() { endpoint = "127.0.0.1:4317"; }
+  // Metrics, logs and profiles: "forward" passes them on as they are, "refuse" tells their senders.
+  std::string other_signals = "forward";
+  // A second address for the same service, as OTLP had 55680 and 55681 once; empty: none.
+  std::string legacy_endpoint;
 };
 // `name`: "otlp_grpc" or "otlp_http"; the block is "receivers.<name>".
 base::ConfigBlock Describe(Options& options, std::string_view name);
-
-// All of them must outlive the receiver.
-struct Deps {
-  net::EventLoop& loop;
-  base::ByteCredit& credit;
-  const base::Clock& clock;
-  base::Ledger& ledger;
-  base::MetricRegistry& metrics;
-  model::PeerLookup* peers = nullptr;  // null: no sender is known
-  std::function<void()> before_push;   // called before each Push; may be empty
-};
 
 // Threads: the loop's; Stop may also run after the loop has ended. Cost: one request of 512 spans
 // about 30 µs with its index.
@@ -61,8 +43,9 @@ class Receiver final : public model::Source {
   // on the loop.
   void Stop(std::chrono::steady_clock::time_point deadline) override;
 
-  // The bound port; 0 when not started.
+  // The bound ports; 0 when not open.
   uint16_t port() const;
+  uint16_t legacy_port() const;
 
  private:
   class Impl;

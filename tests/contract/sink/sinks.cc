@@ -4,7 +4,9 @@
 
 #include "exporters/collector/scripted_peer.h"
 #include "exporters/file/file.h"
+#include "exporters/kafka/scripted_producer.h"
 #include "exporters/none/none.h"
+#include "exporters/sampling/sampler.h"
 #include "exporters/store/store.h"
 
 namespace weft::contract {
@@ -104,6 +106,59 @@ class NoneUnderTest final : public SinkUnderTest {
   exporters::none::None exporter_{row};
 };
 
+class KafkaUnderTest final : public SinkUnderTest {
+ public:
+  KafkaUnderTest()
+      : exporter_({.queue_bytes = kLittleRoom}, {row, metrics, broker_.clock},
+                  std::make_unique<exporters::kafka::ScriptedProducer>(broker_)) {}
+  model::Sink<model::OtlpBatch>& sink() override { return exporter_; }
+  void Work(uint32_t dice) override {
+    using exporters::kafka::Delivery;
+    broker_.room = dice % 50;
+    while (!broker_.open.empty() && dice % 5 != 0) {
+      broker_.Report(dice % broker_.open.size(), dice % 7 == 0   ? Delivery::kRefused
+                                                 : dice % 7 == 1 ? Delivery::kLater
+                                                                 : Delivery::kDelivered);
+      dice /= 2;
+    }
+    broker_.clock.Advance(100'000'000);
+    exporter_.Poll();
+  }
+  void Drain(milliseconds budget) override {
+    bool ended = false;
+    exporter_.Drain(budget, [&] { ended = true; });
+    broker_.room = SIZE_MAX;
+    for (milliseconds passed{0}; !ended && passed <= budget; passed += milliseconds(10)) {
+      while (!broker_.open.empty()) broker_.Report(0, exporters::kafka::Delivery::kDelivered);
+      broker_.clock.Advance(10'000'000);
+      exporter_.Poll();
+    }
+  }
+
+ private:
+  exporters::kafka::ScriptedBroker broker_;
+  exporters::kafka::Kafka exporter_;
+};
+
+// In front of a collector, so that what is behind it may be busy.
+class SamplerUnderTest final : public SinkUnderTest {
+ public:
+  SamplerUnderTest()
+      : sampler_({.enabled = true, .probability = 0.5, .spans_per_second = 1000},
+                 {row, metrics, clock_, behind_.sink()}) {}
+  model::Sink<model::OtlpBatch>& sink() override { return sampler_; }
+  void Work(uint32_t dice) override {
+    clock_.Advance(dice % 1'000'000'000);
+    behind_.Work(dice);
+  }
+  void Drain(milliseconds budget) override { behind_.Drain(budget); }
+
+ private:
+  base::FakeClock clock_;
+  CollectorUnderTest behind_;
+  exporters::sampling::Sampler sampler_;
+};
+
 template <typename T>
 std::function<std::unique_ptr<SinkUnderTest>()> Maker() {
   return [] { return std::make_unique<T>(); };
@@ -113,10 +168,9 @@ std::function<std::unique_ptr<SinkUnderTest>()> Maker() {
 
 const std::vector<SinkRow>& Sinks() {
   static const std::vector<SinkRow> rows = {
-      {"collector", Maker<CollectorUnderTest>()},
-      {"file", Maker<FileUnderTest>()},
-      {"none", Maker<NoneUnderTest>()},
-      {"store", Maker<StoreUnderTest>(), true},
+      {"collector", Maker<CollectorUnderTest>()}, {"file", Maker<FileUnderTest>()},
+      {"kafka", Maker<KafkaUnderTest>()},         {"none", Maker<NoneUnderTest>()},
+      {"sampling", Maker<SamplerUnderTest>()},    {"store", Maker<StoreUnderTest>(), true},
   };
   return rows;
 }

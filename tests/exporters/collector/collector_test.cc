@@ -548,5 +548,157 @@ TEST(Collector, TheLedgerBalancesUnderRandomFailures) {
   }
 }
 
+model::OtlpBatch Opaque(model::Signal signal, std::string_view bytes, uint64_t items) {
+  model::OtlpBatch batch;
+  base::ByteBuffer buffer;
+  buffer.Append(bytes);
+  batch.bytes = base::Share(std::move(buffer));
+  batch.signal = signal;
+  batch.items = items;
+  return batch;
+}
+
+// A resource that no request may carry: its spans are given up after a few requests, not one by
+// one.
+TEST(Collector, F12_SpansUnderAnEnvelopeThatIsTooLargeAreGivenUpTogether) {
+  Bench bench;
+  std::vector<TestSpan> spans;
+  for (uint64_t i = 1; i <= 1000; ++i) spans.push_back({.trace = 7, .span = i});
+  (void)bench.Push(MakeBatch(std::string(300'000, 's'), spans));
+  (void)bench.Push(MakeSpans(2001, 50));
+  bench.peer.Advance(seconds(1));
+  uint64_t bytes = 0;
+  while (!bench.peer.calls.empty()) {
+    bytes += bench.peer.calls[0].payload.size();
+    if (bench.peer.calls[0].payload.size() > 200'000)
+      bench.peer.Fail(8, "message too large");
+    else
+      bench.peer.Succeed();
+  }
+  EXPECT_EQ(bench.Lost("too_large"), 1000u);
+  EXPECT_EQ(bench.row.out(), 50u);
+  EXPECT_LT(bench.peer.total_calls, 12u);
+  EXPECT_LT(bytes, 3'000'000u);
+  EXPECT_TRUE(bench.row.Balanced());
+}
+
+TEST(Collector, F12_ALimitJustAboveTheEnvelopeStillGetsEverySpan) {
+  Bench bench;
+  std::vector<TestSpan> spans;
+  for (uint64_t i = 1; i <= 60; ++i)
+    spans.push_back({.trace = 7, .span = i, .name = std::string(1000, 'n')});
+  (void)bench.Push(MakeBatch(std::string(100'000, 's'), spans));
+  bench.peer.Advance(seconds(1));
+  std::set<uint64_t> ids;
+  while (!bench.peer.calls.empty()) {
+    if (bench.peer.calls[0].payload.size() > 103'500) {
+      bench.peer.Fail(8, "message too large");
+      continue;
+    }
+    for (uint64_t id : SpanIds(bench.peer.calls[0].payload.view()))
+      EXPECT_TRUE(ids.insert(id).second);
+    bench.peer.Succeed();
+  }
+  EXPECT_EQ(ids.size(), 60u);
+  EXPECT_EQ(bench.row.lost_total(), 0u);
+}
+
+TEST(Collector, SignalsTravelBesideOneAnotherAndNeverMixed) {
+  Bench bench;
+  const std::string metrics = Bytes(1, "metrics"), logs = Bytes(1, "logs");
+  for (uint64_t i = 0; i < 3; ++i) {
+    (void)bench.Push(MakeSpans(1 + i, 1));
+    (void)bench.Push(Opaque(model::Signal::kMetrics, metrics, 7));
+    (void)bench.Push(Opaque(model::Signal::kLogs, logs, 2));
+    (void)bench.Push(Opaque(model::Signal::kProfiles, Bytes(1, "p"), 1));
+  }
+  bench.peer.Advance(seconds(1));
+  std::multiset<std::pair<model::Signal, std::string>> got;
+  while (!bench.peer.calls.empty()) {
+    got.emplace(bench.peer.calls[0].signal, base::AsText(bench.peer.calls[0].payload.view()));
+    bench.peer.Succeed();
+  }
+  EXPECT_EQ(got.count({model::Signal::kMetrics, metrics + metrics + metrics}), 1u);
+  EXPECT_EQ(got.count({model::Signal::kLogs, logs + logs + logs}), 1u);
+  EXPECT_EQ(got.count({model::Signal::kProfiles, Bytes(1, "p")}), 3u);
+  EXPECT_EQ(got.size(), 6u);
+  EXPECT_EQ(bench.row.out(), 3u + 21u + 6u + 3u);
+  EXPECT_EQ(bench.MetricValue("otelcol_exporter_sent_spans_total"), 3);
+  EXPECT_EQ(bench.MetricValue("otelcol_exporter_sent_metric_points_total"), 21);
+  EXPECT_TRUE(bench.row.Balanced());
+}
+
+TEST(Collector, F12_OpaqueSignalsThatAreTooLargeAreCutOrCounted) {
+  Bench bench;
+  (void)bench.Push(Opaque(model::Signal::kLogs,
+                          Bytes(1, std::string(500, 'a')) + Bytes(1, std::string(5'000, 'b')), 11));
+  bench.peer.Advance(seconds(1));
+  while (!bench.peer.calls.empty()) {
+    if (bench.peer.calls[0].payload.size() > 1'000)
+      bench.peer.Fail(8, "message too large");
+    else
+      bench.peer.Succeed();
+  }
+  EXPECT_EQ(bench.row.out(), 1u);
+  EXPECT_EQ(bench.Lost("too_large"), 10u);
+  EXPECT_TRUE(bench.row.Balanced());
+}
+
+TEST(Collector, F9_CredentialsThatChangedMeanwhileAreTriedAtOnce) {
+  Bench bench;
+  PushSingly(bench, 1, 1);
+  bench.peer.Advance(seconds(1));
+  CallReply reply;
+  reply.status = 16;
+  reply.credentials_changed = true;
+  bench.peer.Answer(0, std::move(reply));
+  ASSERT_EQ(bench.peer.calls.size(), 1u);
+  bench.peer.Succeed();
+  EXPECT_EQ(bench.row.out(), 1u);
+}
+
+TEST(Collector, F8_ThePoisonSpanIsQuarantinedWithItsBytes) {
+  ScriptedPeer peer;
+  base::LedgerRow row{"exporter collector", "spans"};
+  base::MetricRegistry metrics;
+  std::vector<uint64_t> quarantined;
+  Deps deps{row, metrics, peer.clock};
+  deps.quarantine = [&](model::Signal, std::string_view reason, const base::Gathered& bytes) {
+    EXPECT_EQ(reason, "invalid_argument");
+    for (uint64_t id : SpanIds(protocols::otlp::Flatten(bytes).view())) quarantined.push_back(id);
+  };
+  Collector exporter({}, deps, std::make_unique<ScriptedTransport>(peer),
+                     std::make_unique<ScriptedTimers>(peer));
+  (void)exporter.Push(MakeSpans(1, 64));
+  peer.Advance(seconds(1));
+  while (!peer.calls.empty()) {
+    auto ids = SpanIds(peer.calls[0].payload.view());
+    if (std::count(ids.begin(), ids.end(), 17) > 0)
+      peer.Fail(3);
+    else
+      peer.Succeed();
+  }
+  EXPECT_THAT(quarantined, ElementsAre(17));
+  EXPECT_EQ(row.out(), 63u);
+}
+
+TEST(Collector, F3_ASlowPeerGetsLessAtATime) {
+  Bench bench({.max_batch_bytes = 4096, .max_in_flight_bytes = 64 << 10});
+  uint64_t next = 1;
+  size_t at_first = 0, least = SIZE_MAX;
+  for (int round = 0; round < 60; ++round) {
+    while (bench.exporter->held_bytes() < 300'000) {
+      (void)bench.Push(MakeSpans(next, 20, 100));
+      next += 20;
+    }
+    if (round == 0) at_first = bench.peer.calls.size();
+    least = std::min(least, bench.peer.calls.size());
+    bench.peer.Advance(round < 3 ? milliseconds(2) : seconds(5));
+    for (size_t open = bench.peer.calls.size(); open > 0; --open) bench.peer.Succeed();
+  }
+  EXPECT_GE(at_first, 6u);
+  EXPECT_EQ(least, 1u);
+}
+
 }  // namespace
 }  // namespace weft::exporters::collector

@@ -41,7 +41,7 @@ TEST(Reply, F12_ExhaustedBySizeIsToldFromExhaustedByLoad) {
 }
 
 TEST(Reply, F8_StatusesOfThePermanentKindAreRejections) {
-  for (int status : {2, 3, 5, 6, 9, 12, 13, 77, -1})
+  for (int status : {2, 3, 5, 6, 9, 13, 77, -1})
     EXPECT_EQ(JudgeStatus(status).verdict, Verdict::kRejected) << status;
   EXPECT_EQ(JudgeStatus(3).reason, "invalid_argument");
 }
@@ -89,6 +89,62 @@ TEST(Reply, MessagesAreCutAndMadePrintable) {
   Outcome o = JudgeStatus(3, std::string(10'000, '\x1b'));
   EXPECT_LE(o.message.size(), 256u);
   EXPECT_EQ(o.message.find('\x1b'), std::string::npos);
+}
+
+TEST(Reply, UnimplementedMayMeanThatOurCompressionIsNotKnown) {
+  EXPECT_EQ(JudgeStatus(12).verdict, Verdict::kUnreadable);
+}
+
+Outcome JudgeHttp(int status, std::string_view body = "") {
+  CallReply reply = Body(body);
+  reply.http_status = status;
+  return Judge(reply, true);
+}
+
+TEST(Reply, F6_HttpStatusesOfThePassingKindAreRetriedAndNoOthers) {
+  for (int status : {429, 502, 503, 504})
+    EXPECT_EQ(JudgeHttp(status).verdict, Verdict::kRetry) << status;
+  for (int status : {100, 301, 400, 404, 405, 418, 499, 500, 505})
+    EXPECT_EQ(JudgeHttp(status).verdict, Verdict::kRejected) << status;
+}
+
+TEST(Reply, F9_HttpCredentialsAreAFaultOfConfiguration) {
+  EXPECT_EQ(JudgeHttp(401).verdict, Verdict::kRetrySlowly);
+  EXPECT_EQ(JudgeHttp(403).verdict, Verdict::kRetrySlowly);
+}
+
+TEST(Reply, F12_HttpTooLargeIsHalved) {
+  EXPECT_EQ(JudgeHttp(413).verdict, Verdict::kTooLarge);
+  EXPECT_EQ(JudgeHttp(413).reason, "too_large");
+}
+
+TEST(Reply, AnUnknownHttpEncodingMayBeTriedPlain) {
+  EXPECT_EQ(JudgeHttp(415).verdict, Verdict::kUnreadable);
+}
+
+TEST(Reply, F10_PartialSuccessOverHttpIsReadLikeOverGrpc) {
+  Outcome outcome = JudgeHttp(200, Bytes(1, Number(1, 4) + Bytes(2, "no")));
+  EXPECT_EQ(outcome.verdict, Verdict::kDelivered);
+  EXPECT_EQ(outcome.rejected_spans, 4u);
+  EXPECT_EQ(outcome.message, "no");
+  EXPECT_EQ(JudgeHttp(200).verdict, Verdict::kDelivered);
+}
+
+TEST(Reply, F11_AnUnreadableBodyOfAnHttpSuccessIsNoSuccess) {
+  EXPECT_EQ(JudgeHttp(200, "\xff").verdict, Verdict::kRejected);
+  EXPECT_EQ(JudgeHttp(200, "\xff").reason, "bad_response");
+}
+
+TEST(Reply, TheMessageOfAnHttpErrorIsThatOfItsStatus) {
+  EXPECT_EQ(JudgeHttp(400, Number(1, 3) + Bytes(2, "bad id")).message, "bad id");
+  EXPECT_EQ(JudgeHttp(400, "plain text").message, "plain text");
+}
+
+TEST(Reply, NoAnswerOverHttpIsALostConnection) {
+  CallReply reply;
+  reply.http_status = 200;
+  reply.transport_error = true;
+  EXPECT_EQ(Judge(reply, true).verdict, Verdict::kRetryConnection);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 
 #include "exporters/otlp_request.h"
 
@@ -53,7 +54,7 @@ std::string Resource(size_t envelope_bytes, const std::string& scopes) {
 }
 
 std::vector<Item> Cut(model::OtlpBatch batch, uint64_t max_bytes) {
-  const uint64_t spans = LiveSpans(batch);
+  const uint64_t spans = LiveCount(batch);
   return MakeItems(std::move(batch), spans, max_bytes);
 }
 
@@ -171,6 +172,105 @@ TEST(CollectorRequest, EditsAndInterleavedEnvelopesSurviveTheCut) {
   }
   EXPECT_EQ(spans, 100u);
   EXPECT_EQ(parts, describe(whole.view()));
+}
+
+Request OneItem(const std::string& encoded) {
+  model::OtlpBatch batch = IndexText(encoded);
+  const uint64_t spans = LiveCount(batch);
+  Request request;
+  request.items = MakeItems(std::move(batch), spans, UINT64_MAX);
+  return request;
+}
+
+TEST(CollectorRequest, HalvesAreCutBetweenEnvelopesFirst) {
+  const std::string first = Resource(3'000, Scope(1, 20, 50));
+  const std::string second = Resource(3'000, Scope(21, 30, 50));
+  Request one = OneItem(first + second), two;
+  ASSERT_TRUE(Halve(&one, &two));
+  EXPECT_EQ(one.bytes(), first.size());
+  EXPECT_EQ(two.bytes(), second.size());
+  EXPECT_EQ(one.spans(), 20u);
+  EXPECT_EQ(two.spans(), 30u);
+}
+
+TEST(CollectorRequest, HalvesDivideTheBytesAndNotTheCount) {
+  const std::string scope =
+      Bytes(2, Bytes(2, EncodeSpan({.span = 1, .name = std::string(9'000, 'x')})) +
+                   Bytes(2, EncodeSpan({.span = 2})) + Bytes(2, EncodeSpan({.span = 3})) +
+                   Bytes(2, EncodeSpan({.span = 4})));
+  Request one = OneItem(Resource(10, scope)), two;
+  ASSERT_TRUE(Halve(&one, &two));
+  EXPECT_EQ(one.spans(), 1u);
+  EXPECT_EQ(two.spans(), 3u);
+}
+
+TEST(CollectorRequest, AnItemThatIsMostlyEnvelopeGivesUpItsSmallestSpanAlone) {
+  Request one = OneItem(Resource(60'000, Scope(1, 10, 200) + Scope(11, 1, 5) + Scope(12, 500, 40)));
+  Request two;
+  const uint64_t whole = one.bytes();
+  ASSERT_TRUE(Halve(&one, &two));
+  EXPECT_EQ(SumOf(one.items).ids, std::vector<uint64_t>{11});
+  EXPECT_EQ(two.spans(), 510u);
+  EXPECT_LT(two.bytes(), whole);
+  EXPECT_GE(SmallestPart(two), 60'000u);
+}
+
+TEST(CollectorRequest, TheHalvesOfEverythingAreEverything) {
+  Request all = OneItem(Resource(500, Scope(1, 37, 100) + Scope(38, 3, 2'000)) +
+                        Resource(4'000, Scope(41, 60, 30)));
+  const uint64_t charge = all.charge();
+  std::vector<Request> queue;
+  queue.push_back(std::move(all));
+  std::multiset<uint64_t> ids;
+  uint64_t charged = 0;
+  while (!queue.empty()) {
+    Request request = std::move(queue.back()), second;
+    queue.pop_back();
+    if (Halve(&request, &second)) {
+      queue.push_back(std::move(request));
+      queue.push_back(std::move(second));
+      continue;
+    }
+    EXPECT_EQ(request.spans(), 1u);
+    charged += request.charge();
+    for (uint64_t id : SumOf(request.items).ids) ids.insert(id);
+  }
+  const auto expected = Numbers(100);
+  EXPECT_EQ(std::vector<uint64_t>(ids.begin(), ids.end()), expected);
+  EXPECT_EQ(charged, charge);
+}
+
+Request Opaque(model::Signal signal, const std::string& bytes, uint64_t items) {
+  model::OtlpBatch batch;
+  base::ByteBuffer buffer;
+  buffer.Append(bytes);
+  batch.bytes = base::Share(std::move(buffer));
+  batch.signal = signal;
+  batch.items = items;
+  Request request;
+  request.items = MakeItems(std::move(batch), items, 10);
+  return request;
+}
+
+TEST(CollectorRequest, OpaqueSignalsAreCutBetweenTheirEntriesOnly) {
+  const std::string small = Bytes(1, std::string(100, 'a')),
+                    large = Bytes(1, std::string(900, 'b'));
+  Request one = Opaque(model::Signal::kLogs, small + small + large, 110), two;
+  ASSERT_EQ(one.items.size(), 1u);
+  ASSERT_TRUE(Halve(&one, &two));
+  EXPECT_EQ(one.bytes(), 2 * small.size());
+  EXPECT_EQ(two.bytes(), large.size());
+  EXPECT_EQ(one.spans() + two.spans(), 110u);
+  EXPECT_EQ(two.signal(), model::Signal::kLogs);
+  Request third;
+  EXPECT_FALSE(Halve(&two, &third));
+}
+
+// The parts of a profiles request share a dictionary.
+TEST(CollectorRequest, ProfilesAreNeverCut) {
+  const std::string entry = Bytes(1, "abc");
+  Request one = Opaque(model::Signal::kProfiles, entry + entry, 2), two;
+  EXPECT_FALSE(Halve(&one, &two));
 }
 
 }  // namespace

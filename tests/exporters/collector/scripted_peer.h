@@ -17,6 +17,8 @@
 namespace weft::exporters::collector {
 
 struct OpenCall {
+  std::string peer;
+  model::Signal signal = model::Signal::kTraces;
   base::ByteBuffer payload;
   std::string encoding;
   std::function<void(CallReply&&)> done;
@@ -27,6 +29,7 @@ struct ScriptedPeer {
   std::vector<OpenCall> calls;  // not answered, in order
   size_t most_open = 0;
   uint64_t total_calls = 0;
+  std::map<std::string, std::string> headers;
 
   struct Timer {
     std::chrono::nanoseconds due;
@@ -77,17 +80,22 @@ struct ScriptedPeer {
 
 class ScriptedTransport final : public Transport {
  public:
-  explicit ScriptedTransport(ScriptedPeer& peer) : peer_(peer) {}
-  void Call(base::Gathered&& payload, std::string_view encoding,
+  explicit ScriptedTransport(ScriptedPeer& peer, std::string name = "")
+      : peer_(peer), name_(std::move(name)) {}
+  void Call(model::Signal signal, base::Gathered&& payload, std::string_view encoding,
             std::function<void(CallReply&&)> done) override {
     ++peer_.total_calls;
     peer_.calls.push_back(
-        {protocols::otlp::Flatten(payload), std::string(encoding), std::move(done)});
+        {name_, signal, protocols::otlp::Flatten(payload), std::string(encoding), std::move(done)});
     peer_.most_open = std::max(peer_.most_open, peer_.calls.size());
+  }
+  void SetHeader(std::string_view name, std::string_view value) override {
+    peer_.headers[std::string(name)] = std::string(value);
   }
 
  private:
   ScriptedPeer& peer_;
+  const std::string name_;
 };
 
 class ScriptedTimers final : public TimerQueue {
@@ -109,6 +117,21 @@ struct Bench {
     exporter = std::make_unique<Collector>(std::move(options), Deps{row, metrics, peer.clock},
                                            std::make_unique<ScriptedTransport>(peer),
                                            std::make_unique<ScriptedTimers>(peer));
+  }
+  // The same with several destinations.
+  Bench(Options options, const std::vector<std::string>& names) {
+    exporter = std::make_unique<Collector>(
+        std::move(options), Deps{row, metrics, peer.clock},
+        [this](const Destination& to) {
+          return std::make_unique<ScriptedTransport>(peer, to.endpoint);
+        },
+        std::make_unique<ScriptedTimers>(peer));
+    Name(names);
+  }
+  void Name(const std::vector<std::string>& names) {
+    std::vector<Destination> destinations;
+    for (const std::string& name : names) destinations.push_back({name});
+    exporter->SetDestinations(destinations);
   }
   model::PushResult Push(model::OtlpBatch&& batch) { return exporter->Push(std::move(batch)); }
   uint64_t Lost(std::string_view reason) const {

@@ -3,6 +3,8 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "protocols/otlp/index.h"
 #include "protocols/otlp/oracle.h"
 #include "protocols/otlp/write.h"
@@ -246,6 +248,53 @@ TEST(GatherSplit, EnvelopesOfMoreThanHalfTheLimitAreNotRepeatedAndSmallerOnesAre
     model::OtlpBatch batch = IndexOf(request.SerializeAsString());
     EXPECT_EQ(GatherSplit(batch, 1000).size() == 1, envelope == 600);
   }
+}
+
+// The parts of a random, edited batch hold what the whole holds, each span once.
+TEST(Select, ThePartsOfABatchAreTheBatch) {
+  for (uint32_t seed = 1; seed <= 50; ++seed) {
+    std::mt19937 random(seed);
+    oracle::Request request = RandomRequest(seed);
+    model::OtlpBatch batch = IndexOf(request.SerializeAsString());
+    Edit(random, &request, &batch);
+    std::vector<uint32_t> part;
+    for (size_t i = 0; i < batch.spans.size(); ++i) part.push_back(random() % 3);
+    std::multiset<std::string> expected, got;
+    const auto collect = [](const oracle::Request& from, std::multiset<std::string>* into) {
+      for (const auto& resource : from.resource_spans())
+        for (const auto& scope : resource.scope_spans())
+          for (const auto& span : scope.spans())
+            into->insert(resource.resource().SerializeAsString() + resource.schema_url() +
+                         scope.scope().SerializeAsString() + span.SerializeAsString());
+    };
+    collect(request, &expected);
+    for (uint32_t which = 0; which < 3; ++which) {
+      oracle::Request decoded;
+      const base::ByteBuffer flat = Flatten(Gather(Select(batch, part, which)));
+      ASSERT_TRUE(decoded.ParseFromArray(flat.data(), static_cast<int>(flat.size())));
+      collect(decoded, &got);
+    }
+    EXPECT_EQ(got, expected) << "seed " << seed;
+  }
+}
+
+TEST(EntryEnds, AreWhereTopLevelFieldsEnd) {
+  const std::string request = "\x0a\x02xy\x0a\x01z";
+  EXPECT_EQ(EntryEnds(base::AsBytes(request)), (std::vector<size_t>{4, 7}));
+  EXPECT_TRUE(EntryEnds({}).empty());
+  EXPECT_TRUE(EntryEnds(base::AsBytes("\x0a\x05xy")).empty());
+}
+
+TEST(FieldBytes, GivesTheLastOfThatNumber) {
+  const std::string message =
+      "\x0a\x01"
+      "a\x12\x01"
+      "b\x0a\x01"
+      "c";
+  EXPECT_EQ(base::AsText(FieldBytes(base::AsBytes(message), 1)), "c");
+  EXPECT_EQ(base::AsText(FieldBytes(base::AsBytes(message), 2)), "b");
+  EXPECT_TRUE(FieldBytes(base::AsBytes(message), 3).empty());
+  EXPECT_TRUE(FieldBytes(base::AsBytes(message.substr(0, 7)), 1).size() <= 1);
 }
 
 }  // namespace

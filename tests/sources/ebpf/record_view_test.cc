@@ -22,6 +22,7 @@ std::vector<uint8_t> Raw(T record, uint16_t kind, std::string_view tail = {}) {
 
 weft_data Data(uint32_t length, uint32_t captured) {
   weft_data d = {};
+  d.protocol = WEFT_PROTOCOL_HTTP2;
   d.length = length;
   d.captured = captured;
   return d;
@@ -60,13 +61,17 @@ TEST(RecordView, RefusesLengthsThatDoNotFit) {
   EXPECT_EQ(View(Raw(beyond, WEFT_RECORD_DATA, "hello"), &view), RecordStatus::kBadValue);
 }
 
-TEST(RecordView, RefusesUnknownKindsDirectionsAndFamilies) {
+TEST(RecordView, RefusesUnknownKindsDirectionsProtocolsAndFamilies) {
   RecordView view;
   EXPECT_EQ(View(Raw(weft_end{}, 0), &view), RecordStatus::kUnknownKind);
   EXPECT_EQ(View(Raw(weft_end{}, 99), &view), RecordStatus::kUnknownKind);
   weft_end end = {};
+  end.protocol = WEFT_PROTOCOL_HTTP1;
   end.direction = 2;
   EXPECT_EQ(View(Raw(end, WEFT_RECORD_END), &view), RecordStatus::kBadValue);
+  weft_data data = Data(100, 5);
+  data.protocol = 3;
+  EXPECT_EQ(View(Raw(data, WEFT_RECORD_DATA, "hello"), &view), RecordStatus::kBadValue);
   EXPECT_EQ(View(Raw(weft_connection{}, WEFT_RECORD_CONNECTION), &view), RecordStatus::kBadValue);
   weft_connection four = {};
   four.family = 4;
@@ -86,6 +91,8 @@ TEST(RecordView, RandomBytesStayInside) {
       std::memcpy(raw.data() + 8, &size, 4);
       raw[12] = static_cast<uint8_t>(random() % 6);
       raw[13] = 0;
+      const size_t protocol = offsetof(weft_data, protocol);
+      if (raw.size() > protocol) raw[protocol] = static_cast<uint8_t>(random() % 3);
     }
     if (View(raw, &view) != RecordStatus::kOk || view.captured.empty()) continue;
     EXPECT_GE(view.captured.data(), raw.data());

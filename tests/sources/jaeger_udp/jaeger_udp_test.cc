@@ -107,7 +107,7 @@ std::string Services(const model::OtlpBatch& batch) {
 
 class JaegerUdp : public ::testing::Test {
  protected:
-  void Open(Options options = {true, "127.0.0.1:0", "127.0.0.1:0"}) {
+  void Open(Options options = {true, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}) {
     receiver_ = std::make_unique<Receiver>(
         options,
         Deps{loop_, credit_, clock_, ledger_, metrics_, &peers_, [this] { order_ += "drain "; }},
@@ -273,9 +273,8 @@ TEST_F(JaegerUdp, BadDatagramsAreCountedByCauseAndHarmNobody) {
   RunUntil([&] { return datagrams().in() == 8; });
   EXPECT_EQ(sink_.spans, 2u);
   EXPECT_EQ(datagrams().out(), 2u);
-  EXPECT_EQ(Lost(datagrams(), base::Loss::kRejected, "malformed"), 4u);
+  EXPECT_EQ(Lost(datagrams(), base::Loss::kRejected, "malformed"), 5u);
   EXPECT_EQ(Lost(datagrams(), base::Loss::kRejected, "wrong_protocol"), 1u);
-  EXPECT_EQ(Lost(datagrams(), base::Loss::kRejected, "emit_zipkin_batch"), 1u);
   EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
   EXPECT_EQ(MetricValue("jaeger_agent_thrift_udp_server_read_errors_total",
                         {{"protocol", "compact"}, {"model", "jaeger"}}),
@@ -284,9 +283,60 @@ TEST_F(JaegerUdp, BadDatagramsAreCountedByCauseAndHarmNobody) {
   EXPECT_EQ(credit_.used(), 0u);
 }
 
+// One sound span and one without an id.
+std::string ZipkinDatagram(bool compact) {
+  using protocols::thrift::Type;
+  protocols::thrift::ThriftWriter w(compact);
+  w.Head("emitZipkinBatch");
+  w.Begin();
+  w.ListField(1, Type::kStruct, 2);
+  for (int64_t id : {7, 0}) {
+    w.Begin();
+    w.I64Field(1, 5);
+    w.TextField(3, "get");
+    w.I64Field(4, id);
+    w.ListField(6, Type::kStruct, 1);
+    w.Begin();
+    w.I64Field(1, 1'700'000'000'000'000);
+    w.TextField(2, "sr");
+    w.Field(3, Type::kStruct);
+    w.Begin();
+    w.TextField(3, "front");
+    w.End();
+    w.End();
+    w.End();
+  }
+  w.End();
+  return w.out();
+}
+
+TEST_F(JaegerUdp, EmitZipkinBatchIsTakenOnEveryPort) {
+  Open();
+  Sender(receiver_->compact_port()).Send(ZipkinDatagram(true));
+  Sender(receiver_->binary_port()).Send(ZipkinDatagram(false));
+  Sender legacy(receiver_->legacy_port());
+  legacy.Send(ZipkinDatagram(true));
+  legacy.Send(Datagram(Encoding::kCompact, "old"));
+  RunUntil([&] { return datagrams().in() == 4; });
+  EXPECT_EQ(datagrams().out(), 4u);
+  EXPECT_EQ(sink_.spans, 4u);
+  std::string services;
+  for (const auto& batch : sink_.batches) services += Services(batch);
+  EXPECT_NE(services.find("front"), std::string::npos);
+  EXPECT_NE(services.find("old"), std::string::npos);
+  EXPECT_EQ(Lost(spans(), base::Loss::kRejected, "zero_id"), 3u);
+  EXPECT_EQ(MetricValue("jaeger_agent_thrift_udp_server_packets_processed_total",
+                        {{"protocol", "compact"}, {"model", "zipkin"}}),
+            2);
+  EXPECT_EQ(MetricValue("jaeger_agent_reporter_spans_submitted_total",
+                        {{"format", "jaeger"}, {"protocol", "grpc"}}),
+            4);
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
 // F29
 TEST_F(JaegerUdp, TheLargestDatagramIsTakenAndACutOneIsRejected) {
-  Options options{true, "127.0.0.1:0", "[::1]:0"};
+  Options options{true, "127.0.0.1:0", "[::1]:0", ""};
   receiver_ = std::make_unique<Receiver>(
       options, Deps{loop_, credit_, clock_, ledger_, metrics_, nullptr, nullptr}, sink_);
   if (!receiver_->Start().ok()) GTEST_SKIP() << "no IPv6 on this machine";
@@ -424,7 +474,7 @@ TEST(JaegerUdpConfig, BlockBindsTheOptions) {
   Options options;
   const base::ConfigBlock block = Describe(options);
   EXPECT_EQ(block.name, "receivers.jaeger_udp");
-  ASSERT_EQ(block.fields.size(), 3u);
+  ASSERT_EQ(block.fields.size(), 4u);
   EXPECT_EQ(std::get<bool*>(block.fields[0].value), &options.enabled);
   EXPECT_EQ(options.compact_endpoint, "127.0.0.1:6831");
   EXPECT_EQ(options.binary_endpoint, "127.0.0.1:6832");

@@ -271,7 +271,10 @@ TEST_F(OtlpReceiver, WrongMethodTypeAndPathAreTold) {
   EXPECT_EQ(Grpc("/opentelemetry.proto.collector.trace.v1.TraceService/Import", "").status, 12);
 }
 
-TEST_F(OtlpReceiver, OtherSignalsAreRefusedAndCounted) {
+TEST_F(OtlpReceiver, OtherSignalsAreRefusedAndCountedWhenToldSo) {
+  Options options;
+  options.other_signals = "refuse";
+  Open(options);
   EXPECT_EQ(Http("POST", "/v1/metrics", "application/json", "{}").status, 404);
   EXPECT_EQ(Http("POST", "/v1/logs", "application/x-protobuf", "").status, 404);
   EXPECT_EQ(Http("POST", "/v1development/profiles", "application/x-protobuf", "").status, 404);
@@ -392,9 +395,152 @@ TEST_F(OtlpReceiver, SpansWithZeroIdsAreAPartialSuccess) {
   EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
 }
 
+// Two resources, a scope in each, `items` gauges or records in each scope.
+std::string MakeOther(bool is_metrics, int items) {
+  base::ByteBuffer bytes;
+  wire::Writer w(bytes);
+  for (int r = 0; r < 2; ++r) {
+    const size_t resource = w.Begin(1), scope = w.Begin(2);
+    for (int i = 0; i < items; ++i) {
+      const size_t item = w.Begin(2);
+      if (is_metrics) {
+        w.Text(1, "queue.length");
+        const size_t gauge = w.Begin(i % 2 == 0 ? 5 : 11);
+        w.End(w.Begin(1));
+        w.End(w.Begin(1));
+        w.End(gauge);
+      }
+      w.End(item);
+    }
+    w.End(scope);
+    w.End(resource);
+  }
+  return std::string(base::AsText(bytes.view()));
+}
+
+TEST_F(OtlpReceiver, OtherSignalsArePassedOnByteForByteAndCounted) {
+  const std::string metrics = MakeOther(true, 3), logs = MakeOther(false, 3);
+  EXPECT_EQ(Grpc("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", metrics).status,
+            0);
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/x-protobuf", logs).status, 200);
+  EXPECT_EQ(Http("POST", "/v1development/profiles", "application/x-protobuf", logs).status, 200);
+  ASSERT_EQ(sink_.batches.size(), 3u);
+  EXPECT_EQ(sink_.batches[0].signal, model::Signal::kMetrics);
+  EXPECT_EQ(sink_.batches[0].items, 12u);
+  EXPECT_EQ(base::AsText(sink_.batches[0].bytes->view()), metrics);
+  EXPECT_TRUE(sink_.batches[0].spans.empty());
+  EXPECT_EQ(sink_.batches[0].receipt->level(), model::ReceiptLevel::kTaken);
+  EXPECT_EQ(sink_.batches[1].signal, model::Signal::kLogs);
+  EXPECT_EQ(sink_.batches[1].items, 6u);
+  EXPECT_EQ(base::AsText(sink_.batches[1].bytes->view()), logs);
+  EXPECT_EQ(sink_.batches[2].signal, model::Signal::kProfiles);
+  EXPECT_EQ(Row("receiver otlp_http metrics").out(), 12u);
+  EXPECT_EQ(Row("receiver otlp_http logs").out(), 6u);
+  EXPECT_EQ(MetricValue("otelcol_receiver_accepted_metric_points_total",
+                        {{"receiver", "otlp"}, {"transport", "grpc"}}),
+            12);
+  EXPECT_GT(credit_.used(), 0u);
+  sink_.batches.clear();
+  EXPECT_EQ(credit_.used(), 0u);
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
+TEST_F(OtlpReceiver, OtherSignalsThatAreDamagedJsonOrUnwelcomeAreRefused) {
+  const std::string logs = MakeOther(false, 3);
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/x-protobuf", logs.substr(0, 7)).status, 400);
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/json", "{}").status, 415);
+  EXPECT_EQ(Http("GET", "/v1/logs", "", "").status, 405);
+  sink_.answer = [] { return PushResult::kBusy; };
+  const HttpAnswer busy = Http("POST", "/v1/logs", "application/x-protobuf", logs);
+  EXPECT_EQ(busy.status, 503);
+  EXPECT_EQ(busy.headers.at("retry-after"), "1");
+  EXPECT_EQ(Lost(Row("receiver otlp_http logs"), "busy"), 6u);
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/x-protobuf", "").status, 200);  // nothing in it
+  EXPECT_TRUE(sink_.batches.empty());
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
+// Holds the parts of its batches as a spool would.
+class HoldingSink final : public model::Sink<model::OtlpBatch> {
+ public:
+  PushResult Push(model::OtlpBatch&& batch) override {
+    wishes.push_back(batch.receipt->wish().level);
+    holds.emplace_back(batch.receipt);
+    if (on_push) on_push();
+    return PushResult::kTaken;
+  }
+  std::function<void()> on_push;
+  std::vector<model::ReceiptHold> holds;
+  std::vector<model::ReceiptLevel> wishes;
+};
+
+class OtlpAcknowledgement : public OtlpReceiver {
+ protected:
+  // What a client is told when the hold of its batch ends with `end`.
+  int StatusAfter(const std::function<void(model::ReceiptHold&)>& end) {
+    HoldingSink holding;
+    Options options;
+    options.endpoint = "127.0.0.1:0";
+    receiver_ = nullptr;
+    Deps deps{loop_, credit_, clock_, ledger_, metrics_, &peers_, nullptr};
+    deps.acknowledge = model::ReceiptLevel::kDurable;
+    receiver_ = std::make_unique<Receiver>("otlp_http", options, deps, holding);
+    EXPECT_TRUE(receiver_->Start().ok());
+    bool answered = false, early = false;
+    holding.on_push = [&] {
+      loop_.RunAfter(std::chrono::milliseconds(30), [&] {
+        early = answered;
+        end(holding.holds[0]);
+      });
+    };
+    const int status = PostProto(MakeRequest(1)).status;
+    answered = true;
+    EXPECT_FALSE(early);
+    EXPECT_EQ(holding.wishes.at(0), model::ReceiptLevel::kDurable);
+    holding.holds.clear();
+    EXPECT_EQ(credit_.used(), 0u);
+    receiver_ = nullptr;
+    return status;
+  }
+};
+
+TEST_F(OtlpAcknowledgement, TheClientIsAnsweredWhenTheBatchIsDurable) {
+  EXPECT_EQ(StatusAfter([](model::ReceiptHold& hold) { hold.Durable(); }), 200);
+}
+TEST_F(OtlpAcknowledgement, DeliveredIsMoreThanDurable) {
+  EXPECT_EQ(StatusAfter([](model::ReceiptHold& hold) { hold.Delivered(); }), 200);
+}
+TEST_F(OtlpAcknowledgement, ABatchThatIsLostShallBeSentAgain) {
+  EXPECT_EQ(StatusAfter([](model::ReceiptHold& hold) { hold.Fail(model::ReceiptFailure::kLost); }),
+            503);
+}
+TEST_F(OtlpAcknowledgement, ABatchThatTheCollectorRefusesShallNot) {
+  EXPECT_EQ(
+      StatusAfter([](model::ReceiptHold& hold) { hold.Fail(model::ReceiptFailure::kRejected); }),
+      400);
+}
+
+TEST_F(OtlpReceiver, TheLegacyPortServesTheSame) {
+  Options options;
+  options.legacy_endpoint = "127.0.0.1:0";
+  Open(options);
+  ASSERT_NE(receiver_->legacy_port(), 0);
+  HttpAnswer answer;
+  WithLoop([&] {
+    answer = Exchange(receiver_->legacy_port(),
+                      "POST /v1/traces HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                      "Content-Type: application/json\r\nContent-Length: " +
+                          std::to_string(sizeof kJsonRequest - 1) + "\r\n\r\n" + kJsonRequest);
+  });
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(sink_.spans, 1u);
+}
+
 // F32
 TEST_F(OtlpReceiver, TooLargeIsRefusedForGood) {
-  Open({.max_body_bytes = 2048});
+  Options options;
+  options.max_body_bytes = 2048;
+  Open(options);
   EXPECT_EQ(PostProto(MakeRequest(200)).status, 413);
   EXPECT_EQ(Grpc(kGrpcExport, MakeRequest(200)).status, 8);
   EXPECT_EQ(PostProto(MakeRequest(10)).status, 200);
@@ -472,7 +618,7 @@ TEST(OtlpConfig, BlockBindsTheOptions) {
   Options options;
   const base::ConfigBlock block = Describe(options, "otlp_http");
   EXPECT_EQ(block.name, "receivers.otlp_http");
-  ASSERT_EQ(block.fields.size(), 4u);
+  ASSERT_EQ(block.fields.size(), 11u);
   EXPECT_EQ(std::get<std::string*>(block.fields[1].value), &options.endpoint);
 }
 

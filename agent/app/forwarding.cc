@@ -1,0 +1,121 @@
+#include "app/forwarding.h"
+
+#include "exporters/collector/open.h"
+
+namespace weft::app {
+
+using namespace std::chrono_literals;
+
+Forwarding::~Forwarding() {
+  if (spool_ != nullptr) spool_->Close();
+}
+
+model::ReceiptLevel Forwarding::acknowledge() const {
+  if (settings_.spool.acknowledge == "delivered") return model::ReceiptLevel::kDelivered;
+  const bool durable = spool_ != nullptr && settings_.spool.acknowledge == "durable";
+  return durable ? model::ReceiptLevel::kDurable : model::ReceiptLevel::kTaken;
+}
+
+base::Status Forwarding::OpenSpool() {
+  auto opened = spool::Spool::Open(
+      settings_.spool, {deps_.clock, deps_.ledger.Row("spool", "items"), deps_.metrics,
+                        [this](std::function<void()> task) { deps_.loop.Post(std::move(task)); }});
+  if (!opened.ok()) return base::Context("spool", opened.status());
+  spool_ = std::move(*opened);
+  spool_sink_ = std::make_unique<spool::SpoolSink>(
+      spool::SinkDeps{*spool_, *collector_, deps_.ledger.Row("spool", "items"), deps_.metrics,
+                      [this](std::chrono::nanoseconds delay, std::function<void()> task) {
+                        deps_.loop.RunAfter(delay, std::move(task));
+                      }});
+  return base::Ok();
+}
+
+base::Status Forwarding::OpenKafka() {
+  exporters::kafka::Options options = settings_.kafka;
+  // Of two exporters that both hold up the pipeline one could be asked twice for the same batch.
+  if (collector_ != nullptr) options.shed_when_full = true;
+  auto opened = exporters::kafka::Open(
+      options, {deps_.ledger.Row("exporter kafka", "spans"), deps_.metrics, deps_.clock});
+  if (!opened.ok()) return base::Context("exporters.kafka", opened.status());
+  kafka_ = std::move(*opened);
+  deps_.loop.RunEvery(10ms, [this] { kafka_->Poll(); });
+  return base::Ok();
+}
+
+base::Status Forwarding::Open() {
+  if (base::Status s = exporters::sampling::Check(settings_.sampling); !s.ok())
+    return base::Context("sampling", s);
+  if (settings_.collector.enabled()) {
+    auto opened = exporters::collector::Open(
+        deps_.loop, settings_.collector,
+        {deps_.ledger.Row("exporter collector", "spans"), deps_.metrics, deps_.clock});
+    if (!opened.ok()) return base::Context("exporters.collector", opened.status());
+    collector_ = std::move(*opened);
+  }
+  if (!settings_.spool.directory.empty()) {
+    if (collector_ == nullptr)
+      return base::Error("spool.directory is set, but exporters.collector.endpoint is not");
+    if (base::Status s = OpenSpool(); !s.ok()) return s;
+  }
+  if (settings_.kafka.enabled())
+    if (base::Status s = OpenKafka(); !s.ok()) return s;
+  if (!settings_.file.path.empty()) {
+    file_ = std::make_unique<exporters::file::File>(
+        settings_.file, exporters::file::Deps{deps_.ledger.Row("exporter file", "spans"),
+                                              deps_.metrics, deps_.clock});
+    file_->Start();
+  }
+  if (settings_.store.enabled) {
+    store_ = std::make_unique<exporters::store::Store>(
+        settings_.store,
+        exporters::store::Deps{deps_.ledger.Row("exporter store", "spans"), deps_.metrics});
+    store_->Start();
+  }
+  if (settings_.none.enabled)
+    none_ = std::make_unique<exporters::none::None>(deps_.ledger.Row("exporter none", "spans"));
+  if (!collector_ && !kafka_ && !file_ && !store_ && !none_)
+    return base::Error(
+        "every exporter is off: set exporters.collector.endpoint, exporters.file.path or "
+        "exporters.store.enabled");
+  return base::Ok();
+}
+
+model::Sink<model::OtlpBatch>& Forwarding::Build(FanOut::Branch tail) {
+  std::vector<FanOut::Branch> shedding;
+  if (file_) shedding.push_back({file_.get(), {}});
+  if (store_) shedding.push_back({store_.get(), {}});
+  if (none_) shedding.push_back({none_.get(), {}});
+  model::Sink<model::OtlpBatch>* strict = kafka_.get();
+  if (collector_ != nullptr) {
+    strict = collector_.get();
+    if (spool_sink_ != nullptr) strict = spool_sink_.get();
+    if (kafka_ != nullptr) shedding.push_back({kafka_.get(), {}});
+  }
+  shedding.push_back(std::move(tail));
+  fan_out_ = std::make_unique<FanOut>(strict, std::move(shedding));
+  if (spool_sink_ != nullptr) spool_sink_->Start();
+  if (!settings_.sampling.enabled) return *fan_out_;
+  sampler_ = std::make_unique<exporters::sampling::Sampler>(
+      settings_.sampling, exporters::sampling::Deps{deps_.ledger.Row("sampling", "spans"),
+                                                    deps_.metrics, deps_.clock, *fan_out_});
+  return *sampler_;
+}
+
+void Forwarding::Drain(std::chrono::nanoseconds budget, std::function<void()> done) {
+  if (spool_sink_ != nullptr) spool_sink_->Stop();
+  auto open = std::make_shared<int>(1 + (collector_ != nullptr) + (kafka_ != nullptr));
+  auto one = [open, done = std::move(done)] {
+    if (--*open == 0) done();
+  };
+  if (collector_ != nullptr) collector_->Drain(budget, one);
+  if (kafka_ != nullptr) kafka_->Drain(budget, one);
+  one();
+}
+
+void Forwarding::StopWorkers(std::chrono::steady_clock::time_point deadline) {
+  if (spool_ != nullptr) spool_->Close();
+  if (file_ != nullptr) file_->Stop(deadline);
+  if (store_ != nullptr) store_->Stop(deadline);
+}
+
+}  // namespace weft::app

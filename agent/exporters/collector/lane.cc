@@ -1,0 +1,486 @@
+#include "exporters/collector/lane.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/inflate.h"
+#include "protocols/otlp/gather.h"
+
+namespace weft::exporters::collector {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr nanoseconds kBackoffMin = milliseconds(200);
+constexpr nanoseconds kBackoffMax = seconds(30);
+// The channel already spaces out its attempts to connect; a call made meanwhile waits for the next.
+constexpr nanoseconds kConnectionBackoffMax = seconds(1);
+constexpr nanoseconds kDrainBackoffMax = milliseconds(500);
+constexpr nanoseconds kCredentialsBackoff = seconds(30);
+constexpr milliseconds kLongestHint = std::chrono::hours(1);
+// So many retryable answers in a row, without a success between, mean that the peer is not well.
+constexpr uint32_t kUnwell = 4;
+// Further requests that may be spent on finding the bad span of a rejected request; every success
+// gives one back. A peer that rejects everything is not asked many times for each batch.
+constexpr uint32_t kIsolationBudget = 64;
+constexpr uint64_t kSmallestBatch = 64 << 10;
+// A limit that a peer once had is believed for so long.
+constexpr uint64_t kRefusedSizeNs = 60'000'000'000;
+
+// Every attempt compresses anew: the compressed form is not kept beside the original.
+void Compress(base::Gathered* payload, std::string* encoding) {
+  base::Compression compression;
+  base::ByteBuffer packed;
+  if (!base::CompressionFromName(*encoding, &compression) || payload->size == 0 ||
+      !base::Deflate(compression, protocols::otlp::Flatten(*payload).view(), &packed).ok())
+    return encoding->clear();
+  auto owner = base::Share(std::move(packed));
+  *payload = {};
+  payload->Add(owner->view());
+  payload->owners.push_back(owner);
+}
+
+}  // namespace
+
+Lane::Lane(const Options& options, Books& books, TimerQueue& timers, std::function<void()> settled)
+    : options_(options),
+      books_(books),
+      timers_(timers),
+      settled_(std::move(settled)),
+      batch_bytes_(static_cast<uint64_t>(options.max_batch_bytes)),
+      isolation_budget_(kIsolationBudget) {}
+
+Lane::~Lane() {
+  alive_.reset();
+  ShedAll();
+  timers_.Cancel(flush_timer_);
+  for (auto& peer : peers_) timers_.Cancel(peer->pause);
+  peers_.clear();
+  CountGates();
+}
+
+void Lane::AddPeer(const std::string& name, std::unique_ptr<Transport> transport) {
+  const auto most = static_cast<uint64_t>(options_.max_in_flight_bytes);
+  const auto step = static_cast<uint64_t>(options_.max_batch_bytes);
+  peers_.push_back(std::make_shared<Peer>(
+      name, std::move(transport), options_.compression == "none" ? "" : options_.compression,
+      FlightWindow(most, step)));
+  CountGates();
+}
+
+bool Lane::RemovePeer(const std::string& name) {
+  auto found = std::find_if(peers_.begin(), peers_.end(),
+                            [&](const auto& peer) { return peer->name == name && !peer->leaving; });
+  if (found == peers_.end()) return false;
+  std::shared_ptr<Peer> peer = *found;
+  peer->leaving = true;
+  timers_.Cancel(std::exchange(peer->pause, 0));
+  if (peer->flying == 0) Forget(peer);
+  CountGates();
+  return true;
+}
+
+size_t Lane::peers() const {
+  return static_cast<size_t>(
+      std::count_if(peers_.begin(), peers_.end(), [](const auto& peer) { return !peer->leaving; }));
+}
+
+// A transport must not end within its own callback.
+void Lane::Forget(std::shared_ptr<Peer> peer) {
+  gone_.push_back(peer);
+  std::erase(peers_, peer);
+  timers_.RunAfter(nanoseconds(0), [this, alive = std::weak_ptr<int>(alive_)] {
+    if (!alive.expired()) gone_.clear();
+  });
+}
+
+void Lane::Add(Item&& item) {
+  Pending& pending = pending_[static_cast<size_t>(item.signal)];
+  pending.bytes += item.payload.size;
+  pending.items.push_back(std::move(item));
+}
+
+bool Lane::idle() const {
+  return std::all_of(pending_.begin(), pending_.end(),
+                     [](const Pending& pending) { return pending.items.empty(); }) &&
+         ready_.empty() && waiting_.empty() && flying_.empty();
+}
+
+bool Lane::well() const {
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [](const auto& peer) { return !peer->leaving && peer->gate == Gate::kOpen; });
+}
+
+// Sends while there is something to send and a place in flight. A reply may come from within Call:
+// then the loop that is already running carries on.
+void Lane::Pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  while (StartOne()) {
+  }
+  StartProbe();
+  pumping_ = false;
+  const bool some = std::any_of(pending_.begin(), pending_.end(),
+                                [](const Pending& pending) { return !pending.items.empty(); });
+  if (!some) flush_due_ = draining_;
+  if (some && !flush_due_ && flush_timer_ == 0) ArmFlush();
+  if (settled_) settled_();
+}
+
+bool Lane::StartOne() {
+  Pending* pending = ready_.empty() ? NextPending() : nullptr;
+  if (ready_.empty() && pending == nullptr) return false;
+  const uint64_t bytes =
+      pending == nullptr ? ready_.front().bytes() : std::min(pending->bytes, batch_bytes_);
+  std::shared_ptr<Peer> peer = NextPeer(bytes);
+  if (peer == nullptr) return false;
+  Request request;
+  if (pending == nullptr) {
+    request = std::move(ready_.front());
+    ready_.pop_front();
+  } else {
+    request = Form(pending);
+  }
+  Send(std::move(request), peer, false);
+  return true;
+}
+
+// The next signal in turn that has a full request, or anything when it is time.
+Lane::Pending* Lane::NextPending() {
+  for (size_t i = 1; i <= pending_.size(); ++i) {
+    const size_t signal = (signal_turn_ + i) % pending_.size();
+    Pending& pending = pending_[signal];
+    const bool whole = signal == static_cast<size_t>(model::Signal::kProfiles);
+    if (pending.items.empty() || (pending.bytes < batch_bytes_ && !flush_due_ && !whole)) continue;
+    signal_turn_ = signal;
+    return &pending;
+  }
+  return nullptr;
+}
+
+Request Lane::Form(Pending* pending) {
+  Request request;
+  uint64_t bytes = 0;
+  while (!pending->items.empty()) {
+    Item& item = pending->items.front();
+    if (bytes > 0 && bytes + item.payload.size > batch_bytes_) break;
+    bytes += item.payload.size;
+    pending->bytes -= item.payload.size;
+    const bool alone = item.signal == model::Signal::kProfiles;
+    request.items.push_back(std::move(item));
+    pending->items.pop_front();
+    if (alone) break;
+  }
+  return request;
+}
+
+bool Lane::MayTake(const Peer& peer, uint64_t bytes) const {
+  if (peer.leaving || peer.pause != 0) return false;
+  if (peer.gate != Gate::kOpen) return peer.flying == 0;
+  return peer.flying < static_cast<size_t>(options_.max_in_flight) && peer.window.HasRoom(bytes);
+}
+
+std::shared_ptr<Lane::Peer> Lane::NextPeer(uint64_t bytes) {
+  for (size_t i = 0; i < peers_.size(); ++i) {
+    const size_t at = (turn_ + i) % peers_.size();
+    if (!MayTake(*peers_[at], bytes)) continue;
+    turn_ = at + 1;
+    return peers_[at];
+  }
+  return nullptr;
+}
+
+// A peer whose traces have gone elsewhere would never be asked again. An empty request succeeds by
+// the protocol.
+void Lane::StartProbe() {
+  if (!probe_when_empty_ || draining_ || !idle()) return;
+  for (const auto& peer : peers_) {
+    if (peer->gate == Gate::kOpen || !MayTake(*peer, 0)) continue;
+    return Send(Request{}, peer, true);
+  }
+}
+
+void Lane::Send(Request&& request, const std::shared_ptr<Peer>& peer, bool probe) {
+  base::Gathered payload = request.Payload();
+  std::string encoding = peer->encoding;
+  const uint64_t bytes = payload.size;
+  if (!encoding.empty()) Compress(&payload, &encoding);
+  const model::Signal signal = request.signal();
+  const uint64_t id = request.id = next_id_++;
+  request.timer = 0;
+  books_.counters.requests.Add(1);
+  books_.counters.sent_bytes.Add(payload.size);
+  peer->window.Sent(bytes);
+  ++peer->flying;
+  flying_.emplace(id, Flight{std::move(request), peer, bytes, books_.now_ns(), probe});
+  peer->transport->Call(signal, std::move(payload), encoding,
+                        [this, id, alive = std::weak_ptr<int>(alive_)](CallReply&& reply) {
+                          if (!alive.expired()) OnReply(id, std::move(reply));
+                        });
+}
+
+void Lane::OnReply(uint64_t id, CallReply&& reply) {
+  auto found = flying_.find(id);
+  if (found == flying_.end()) return;  // given up meanwhile
+  Flight flight = std::move(found->second);
+  flying_.erase(found);
+  const std::shared_ptr<Peer> peer = flight.peer;
+  --peer->flying;
+  const Outcome outcome = Judge(reply, options_.retry_exhausted);
+  if (outcome.verdict != Verdict::kRetryConnection && outcome.verdict != Verdict::kRetrySlowly &&
+      outcome.verdict != Verdict::kRetry)
+    OpenGate(*peer);
+  Settle(std::move(flight), reply, outcome);
+  if (peer->leaving && peer->flying == 0) Forget(peer);
+  Pump();
+}
+
+void Lane::Settle(Flight&& flight, const CallReply& reply, const Outcome& outcome) {
+  FlightWindow& window = flight.peer->window;
+  switch (outcome.verdict) {
+    case Verdict::kDelivered:
+      return Deliver(std::move(flight), outcome);
+    case Verdict::kRetry:
+    case Verdict::kRetryConnection:
+    case Verdict::kRetrySlowly:
+      return RetryLater(std::move(flight), reply, outcome);
+    case Verdict::kTooLarge:
+      window.Closed(flight.bytes);
+      return SendInHalves(std::move(flight), outcome);
+    case Verdict::kUnreadable:
+    case Verdict::kRejected:
+      window.Closed(flight.bytes);
+      if (flight.probe) return;
+      if (FallBackToPlain(*flight.peer, outcome))
+        ready_.push_front(std::move(flight.request));
+      else
+        Isolate(std::move(flight.request), outcome);
+  }
+}
+
+void Lane::Deliver(Flight&& flight, const Outcome& outcome) {
+  const uint64_t now = books_.now_ns();
+  flight.peer->window.Taken(flight.bytes, now - flight.sent_ns, now);
+  if (flight.bytes >= refused_bytes_) refused_bytes_ = UINT64_MAX;
+  if (flight.probe) return;
+  isolation_budget_ = std::min(isolation_budget_ + 1, kIsolationBudget);
+  books_.Delivered(flight.request, outcome);
+}
+
+void Lane::RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome) {
+  Peer& peer = *flight.peer;
+  peer.window.Refused(flight.bytes);
+  if (!flight.probe) books_.counters.retries.Add(1);
+  ++flight.request.attempts;
+  // New credentials were read after this call had been made with the old ones.
+  if (outcome.verdict == Verdict::kRetrySlowly && reply.credentials_changed && !flight.probe)
+    return ready_.push_front(std::move(flight.request));
+  // Requests that were in flight together fail together: that counts once.
+  if (peer.pause == 0) ++peer.failures;
+  const bool shared = outcome.verdict != Verdict::kRetry || peer.failures >= kUnwell;
+  nanoseconds longest = kBackoffMax;
+  if (outcome.verdict == Verdict::kRetryConnection) longest = kConnectionBackoffMax;
+  if (draining_) longest = kDrainBackoffMax;
+  nanoseconds delay = Backoff(shared ? peer.failures : flight.request.attempts, longest);
+  if (outcome.verdict == Verdict::kRetrySlowly && !draining_)
+    delay = Backoff(UINT32_MAX, kCredentialsBackoff) + kCredentialsBackoff / 4;
+  if (reply.retry_delay) {
+    // The hint is a floor; the jitter above it spreads the agents that got the same one.
+    nanoseconds hint = std::clamp(*reply.retry_delay, milliseconds(0), kLongestHint);
+    delay = std::max(delay, hint + Backoff(1, kBackoffMin));
+  }
+  flight.request.peer_set_the_time = reply.retry_delay.has_value();
+  if (shared) {
+    CloseGate(peer,
+              outcome.verdict == Verdict::kRetrySlowly ? Gate::kCredentials : Gate::kConnection,
+              outcome);
+    Pause(flight.peer, delay);
+  }
+  if (flight.probe) return;
+  if (shared && !reply.retry_delay)
+    ready_.push_front(std::move(flight.request));
+  else
+    Wait(std::move(flight.request), delay);
+}
+
+// The peer has a limit below our batch size: later requests are made smaller at once.
+void Lane::SendInHalves(Flight&& flight, const Outcome& outcome) {
+  if (flight.probe) return;
+  Request request = std::move(flight.request);
+  batch_bytes_ =
+      std::clamp(request.bytes() / 2, std::min(kSmallestBatch, batch_bytes_), batch_bytes_);
+  const uint64_t now = books_.now_ns();
+  if (now - refused_at_ns_ > kRefusedSizeNs) refused_bytes_ = UINT64_MAX;
+  refused_bytes_ = std::min(refused_bytes_, flight.bytes);
+  refused_at_ns_ = now;
+  Request second;
+  if (Hopeless(request) || !Halve(&request, &second)) return books_.Rejected(&request, outcome);
+  second.attempts = request.attempts;
+  ready_.push_front(std::move(second));
+  ready_.push_front(std::move(request));
+}
+
+// Every span would come with envelopes that were too large with another one already.
+bool Lane::Hopeless(const Request& request) {
+  return request.items.size() == 1 && request.spans() > 1 &&
+         SmallestPart(request) >= refused_bytes_;
+}
+
+// One bad span must not cost the others of its request: halve until it stands alone, as long as the
+// budget lasts.
+void Lane::Isolate(Request&& request, const Outcome& outcome) {
+  Request second;
+  if (outcome.verdict == Verdict::kUnreadable || outcome.reason == "bad_response" ||
+      outcome.reason == "http_404" || outcome.reason == "http_405" || isolation_budget_ < 2 ||
+      draining_ || !Halve(&request, &second))
+    return books_.Rejected(&request, outcome);
+  isolation_budget_ -= 2;
+  ready_.push_front(std::move(second));
+  ready_.push_front(std::move(request));
+}
+
+// "I cannot read that" may mean that the peer lacks our compression.
+bool Lane::FallBackToPlain(Peer& peer, const Outcome& outcome) {
+  if (peer.encoding.empty() || outcome.verdict != Verdict::kUnreadable || draining_) return false;
+  spdlog::warn("collector {} does not take {} compression, sending without", peer.name,
+               peer.encoding);
+  peer.encoding.clear();
+  return true;
+}
+
+void Lane::Wait(Request&& request, nanoseconds delay) {
+  uint64_t id = request.id;
+  request.timer = timers_.RunAfter(delay, [this, id, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired()) return;
+    auto found = waiting_.find(id);
+    if (found == waiting_.end()) return;
+    ready_.push_back(std::move(found->second));
+    waiting_.erase(found);
+    Pump();
+  });
+  waiting_.emplace(id, std::move(request));
+}
+
+void Lane::WakeWaiting() {
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if (it->second.peer_set_the_time && !draining_) {
+      ++it;
+      continue;
+    }
+    timers_.Cancel(it->second.timer);
+    ready_.push_back(std::move(it->second));
+    it = waiting_.erase(it);
+  }
+}
+
+void Lane::OpenGate(Peer& peer) {
+  peer.failures = 0;
+  timers_.Cancel(std::exchange(peer.pause, 0));
+  if (peer.gate == Gate::kOpen) return;
+  peer.gate = Gate::kOpen;
+  peer.window.Restart();
+  CountGates();
+  if (std::exchange(peer.outage_logged, false))
+    spdlog::info("collector {} takes spans again", peer.name);
+  WakeWaiting();
+}
+
+void Lane::CloseGate(Peer& peer, Gate gate, const Outcome& outcome) {
+  const bool was_well = well();
+  Gate before = std::exchange(peer.gate, gate);
+  if (was_well && !well()) unwell_since_ns_ = books_.now_ns();
+  CountGates();
+  // A peer that comes and goes is told of now and then only.
+  if (before == gate || !peer.outage_log.Allow(books_.now_ns())) return;
+  peer.outage_logged = true;
+  spdlog::warn("collector {} {}, spans are kept: {}: {}", peer.name,
+               gate == Gate::kCredentials ? "refuses our credentials" : "takes no spans now",
+               outcome.reason, outcome.message);
+}
+
+void Lane::Pause(const std::shared_ptr<Peer>& peer, nanoseconds delay) {
+  if (peer->pause != 0 || peer->leaving) return;
+  peer->pause = timers_.RunAfter(
+      delay, [this, weak = std::weak_ptr<Peer>(peer), alive = std::weak_ptr<int>(alive_)] {
+        auto self = weak.lock();
+        if (alive.expired() || self == nullptr) return;
+        self->pause = 0;
+        Pump();
+      });
+}
+
+// The gauges are sums over all lanes: each adds its own change.
+void Lane::CountGates() {
+  int64_t reachable = 0, refusing = 0;
+  for (const auto& peer : peers_) {
+    if (peer->leaving) continue;
+    reachable += peer->gate != Gate::kConnection;
+    refusing += peer->gate == Gate::kCredentials;
+  }
+  base::Metric& reachable_gauge = books_.counters.reachable;
+  base::Metric& refusing_gauge = books_.counters.credentials_refused;
+  reachable_gauge.Set(reachable_gauge.value() + reachable - counted_reachable_);
+  refusing_gauge.Set(refusing_gauge.value() + refusing - counted_refusing_);
+  counted_reachable_ = reachable;
+  counted_refusing_ = refusing;
+}
+
+// Half of it fixed, half of it random.
+nanoseconds Lane::Backoff(uint32_t attempts, nanoseconds longest) {
+  nanoseconds full = longest;
+  if (attempts < 16)
+    full = std::min(longest, kBackoffMin * (1 << (attempts > 0 ? attempts - 1 : 0)));
+  std::uniform_int_distribution<int64_t> part(0, full.count() / 2);
+  return full / 2 + nanoseconds(part(random_));
+}
+
+void Lane::ArmFlush() {
+  flush_timer_ = timers_.RunAfter(milliseconds(options_.flush_milliseconds),
+                                  [this, alive = std::weak_ptr<int>(alive_)] {
+                                    if (alive.expired()) return;
+                                    flush_timer_ = 0;
+                                    flush_due_ = true;
+                                    Pump();
+                                  });
+}
+
+void Lane::Drain() {
+  draining_ = flush_due_ = true;
+  for (auto& peer : peers_) timers_.Cancel(std::exchange(peer->pause, 0));
+  WakeWaiting();
+  Pump();
+}
+
+std::vector<Item> Lane::TakeQueued() {
+  std::vector<Item> out;
+  const auto take = [&out](Request& request) {
+    for (Item& item : request.items) out.push_back(std::move(item));
+  };
+  for (Request& request : ready_) take(request);
+  ready_.clear();
+  for (auto& [id, request] : waiting_) {
+    timers_.Cancel(request.timer);
+    take(request);
+  }
+  waiting_.clear();
+  for (Pending& pending : pending_) {
+    for (Item& item : pending.items) out.push_back(std::move(item));
+    pending = {};
+  }
+  return out;
+}
+
+void Lane::ShedAll() {
+  for (auto& [id, flight] : flying_)
+    if (!flight.probe) books_.Shed(&flight.request, "shutdown");
+  flying_.clear();
+  for (Item& item : TakeQueued()) {
+    Request rest;
+    rest.items.push_back(std::move(item));
+    books_.Shed(&rest, "shutdown");
+  }
+}
+
+}  // namespace weft::exporters::collector

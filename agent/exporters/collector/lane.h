@@ -1,0 +1,148 @@
+// Lane: a queue and the destinations that may empty it. By round robin there is one lane with every
+// destination, so that what one cannot take goes to any other; by trace id there is one lane for
+// each. It joins Items by bytes, keeps several requests in flight, and repeats what a peer could
+// not take until one does: there is no time after which it gives up.
+//
+//   Add ─▶ pending Items ─(2 MiB or 200 ms)─▶ Request ─▶ in flight ─▶ delivered | rejected
+//                                               ▲            │ not now
+//                                             ready ◀─timer─ waiting
+//
+// A fault that every request to a peer shares (no connection, credentials, refusals in a row)
+// closes that peer's gate: the request goes back to ready, the peer pauses, and then one request at
+// a time finds out whether it is well again.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "exporters/collector/books.h"
+#include "exporters/collector/flight_window.h"
+#include "exporters/collector/transport.h"
+
+namespace weft::exporters::collector {
+
+// Threads: the data thread, also for timers and replies. Order: AddPeer (Add, Pump)* Drain?.
+// Cost: one queue entry per batch; nothing per span.
+class Lane {
+ public:
+  // `settled` is called when something has been settled or a gate has moved; it may not destroy the
+  // lane. All outlive it.
+  Lane(const Options& options, Books& books, TimerQueue& timers, std::function<void()> settled);
+  // What is still held is shed, reason "shutdown".
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  void AddPeer(const std::string& name, std::unique_ptr<Transport> transport);
+  // It gets nothing more; what it has is waited for. False for a name that is not here.
+  bool RemovePeer(const std::string& name);
+  size_t peers() const;
+
+  // Queues it; call Pump when all have been added.
+  void Add(Item&& item);
+  void Pump();
+  // Sends at once what is held, and asks more often.
+  void Drain();
+  void ShedAll();
+  // Everything that is not in flight, oldest first.
+  std::vector<Item> TakeQueued();
+
+  bool idle() const;
+  uint64_t batch_bytes() const { return batch_bytes_; }
+  size_t in_flight() const { return flying_.size(); }
+  // Some peer's gate is open; else since when none is (MonotonicNs).
+  bool well() const;
+  uint64_t unwell_since_ns() const { return unwell_since_ns_; }
+  // While the lane is unwell and holds nothing, empty requests find out whether it is well again.
+  void ProbeWhenEmpty(bool on) { probe_when_empty_ = on; }
+
+ private:
+  enum class Gate : uint8_t { kOpen, kConnection, kCredentials };
+  struct Peer {
+    Peer(std::string n, std::unique_ptr<Transport> t, std::string e, FlightWindow w)
+        : name(std::move(n)), transport(std::move(t)), encoding(std::move(e)), window(w) {}
+    std::string name;
+    std::unique_ptr<Transport> transport;
+    std::string encoding;  // "" after the peer said that it cannot read it
+    FlightWindow window;
+    size_t flying = 0;
+    Gate gate = Gate::kOpen;
+    uint32_t failures = 0;  // in a row
+    TimerQueue::TimerId pause = 0;
+    bool leaving = false, outage_logged = false;
+    base::LogLimiter outage_log{30'000'000'000};
+  };
+  struct Flight {
+    Request request;
+    std::shared_ptr<Peer> peer;
+    uint64_t bytes = 0, sent_ns = 0;
+    bool probe = false;
+  };
+  struct Pending {
+    std::deque<Item> items;
+    uint64_t bytes = 0;
+  };
+
+  bool StartOne();
+  Pending* NextPending();
+  Request Form(Pending* pending);
+  std::shared_ptr<Peer> NextPeer(uint64_t bytes);
+  bool MayTake(const Peer& peer, uint64_t bytes) const;
+  void StartProbe();
+  void Send(Request&& request, const std::shared_ptr<Peer>& peer, bool probe);
+  void OnReply(uint64_t id, CallReply&& reply);
+  void Settle(Flight&& flight, const CallReply& reply, const Outcome& outcome);
+  void Deliver(Flight&& flight, const Outcome& outcome);
+  void RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome);
+  void SendInHalves(Flight&& flight, const Outcome& outcome);
+  void Isolate(Request&& request, const Outcome& outcome);
+  bool Hopeless(const Request& request);
+  bool FallBackToPlain(Peer& peer, const Outcome& outcome);
+
+  void Wait(Request&& request, std::chrono::nanoseconds delay);
+  void WakeWaiting();
+  void OpenGate(Peer& peer);
+  void CloseGate(Peer& peer, Gate gate, const Outcome& outcome);
+  void Pause(const std::shared_ptr<Peer>& peer, std::chrono::nanoseconds delay);
+  void CountGates();
+  void Forget(std::shared_ptr<Peer> peer);
+  std::chrono::nanoseconds Backoff(uint32_t attempts, std::chrono::nanoseconds longest);
+  void ArmFlush();
+
+  const Options& options_;
+  Books& books_;
+  TimerQueue& timers_;
+  std::function<void()> settled_;
+
+  std::vector<std::shared_ptr<Peer>> peers_;
+  std::vector<std::shared_ptr<Peer>> gone_;  // until the loop is out of their callbacks
+  size_t turn_ = 0;                          // of the peer that is asked next
+  std::array<Pending, 4> pending_;           // by signal
+  size_t signal_turn_ = 0;
+  std::deque<Request> ready_;  // to be sent before anything pending
+  std::unordered_map<uint64_t, Request> waiting_;
+  std::unordered_map<uint64_t, Flight> flying_;
+  uint64_t next_id_ = 1;
+
+  uint64_t batch_bytes_;  // max_batch_bytes, or less once a peer has refused that much
+  // The least that was refused for its size, and when; nothing as large is tried again.
+  uint64_t refused_bytes_ = UINT64_MAX, refused_at_ns_ = 0;
+  uint32_t isolation_budget_;
+  uint64_t unwell_since_ns_ = 0;
+  bool flush_due_ = false, pumping_ = false, draining_ = false, probe_when_empty_ = false;
+  TimerQueue::TimerId flush_timer_ = 0;
+  std::minstd_rand random_{std::random_device{}()};
+  int64_t counted_reachable_ = 0, counted_refusing_ = 0;
+  // Timers and replies that come after the end find this gone.
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace weft::exporters::collector

@@ -1,0 +1,279 @@
+#include "spool/spool_sink.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "protocols/otlp/gather.h"
+#include "protocols/otlp/index.h"
+
+namespace weft::spool {
+namespace {
+
+using model::PushResult;
+using model::ReceiptFailure;
+using model::ReceiptLevel;
+using std::chrono::milliseconds;
+
+constexpr uint64_t kReadBytes = 2 << 20;
+constexpr uint64_t kSmallestWindow = 1 << 20;
+constexpr uint64_t kLargestWindow = 16 << 20;
+constexpr milliseconds kStartDelay{500};
+constexpr milliseconds kBusyDelay{100};
+constexpr milliseconds kDiskRetryDelay{1000};
+
+uint64_t ItemsOf(const model::OtlpBatch& batch) {
+  if (batch.signal != model::Signal::kTraces) return batch.items;
+  return static_cast<uint64_t>(std::count_if(batch.spans.begin(), batch.spans.end(),
+                                             [](const auto& span) { return !span.dropped; }));
+}
+
+base::Gathered PayloadOf(const model::OtlpBatch& batch) {
+  if (batch.signal == model::Signal::kTraces) return protocols::otlp::Gather(batch);
+  base::Gathered out;
+  out.Add(batch.bytes->view());
+  out.owners.push_back(batch.bytes);
+  return out;
+}
+
+RecordMeta MetaOf(const model::OtlpBatch& batch, uint64_t items) {
+  const std::string_view source = batch.receipt ? batch.receipt->wish().source : "";
+  return {batch.signal, static_cast<uint32_t>(std::min<uint64_t>(items, UINT32_MAX)),
+          source.empty() ? "kernel" : source};
+}
+
+}  // namespace
+
+struct SpoolSink::Entry {
+  model::ReceiptHold hold;
+  base::Gathered payload;  // until it is durable; shares the batch's bytes
+  RecordMeta meta;
+  bool claimed = false;  // the exporter has it too
+  std::optional<RecordKey> key;
+  bool answered = false;  // by the exporter
+  bool settled = false;   // delivered or refused for good
+};
+
+SpoolSink::SpoolSink(SinkDeps deps)
+    : deps_(std::move(deps)),
+      overflow_items_(deps_.metrics.Get(base::MetricKind::kCounter,
+                                        "weft_spool_overflow_items_total",
+                                        "Items that went to disk because the exporter was busy.")),
+      undecodable_records_(deps_.metrics.Get(base::MetricKind::kCounter,
+                                             "weft_spool_undecodable_records_total",
+                                             "Records whose bytes are no longer a request.")),
+      window_(kSmallestWindow) {}
+
+SpoolSink::~SpoolSink() {
+  for (const EntryRef& entry : unwritten_) {
+    deps_.ledger.In(entry->meta.items);
+    deps_.ledger.Lose(base::Loss::kShed, "disk_refused", entry->meta.items);
+  }
+}
+
+// Many nodes come back at the same time as their collector does.
+void SpoolSink::Start() { Schedule(Jittered(kStartDelay)); }
+
+PushResult SpoolSink::Push(model::OtlpBatch&& batch) {
+  if (stopped_) return PushResult::kBusy;
+  const uint64_t items = ItemsOf(batch);
+  const ReceiptLevel wish = batch.receipt ? batch.receipt->wish().level : ReceiptLevel::kTaken;
+  if (items > 0 && wish == ReceiptLevel::kDurable) return PushDurable(std::move(batch), items);
+  if (deps_.exporter.Push(std::move(batch)) == PushResult::kTaken) return PushResult::kTaken;
+  if (items == 0 || wish == ReceiptLevel::kDelivered) return PushResult::kBusy;
+  return Overflow(std::move(batch), items);
+}
+
+PushResult SpoolSink::Overflow(model::OtlpBatch&& batch, uint64_t items) {
+  if (!unwritten_.empty()) return PushResult::kBusy;
+  auto entry = std::make_shared<Entry>();
+  entry->payload = PayloadOf(batch);
+  entry->meta = MetaOf(batch, items);
+  if (!AppendEntry(entry, false)) return PushResult::kBusy;
+  overflow_items_.Add(items);
+  model::OtlpBatch gone = std::move(batch);
+  entry->hold = model::ReceiptHold(std::move(gone.receipt));
+  return PushResult::kTaken;
+}
+
+PushResult SpoolSink::PushDurable(model::OtlpBatch&& batch, uint64_t items) {
+  auto entry = std::make_shared<Entry>();
+  entry->payload = PayloadOf(batch);
+  entry->meta = MetaOf(batch, items);
+  if (!deps_.spool.HasRoom(entry->payload.size)) return PushResult::kBusy;
+  entry->hold = model::ReceiptHold(std::move(batch.receipt));
+  auto inner = std::make_shared<model::Receipt>(nullptr, 0);
+  batch.receipt = inner;
+  entry->claimed = deps_.exporter.Push(std::move(batch)) == PushResult::kTaken;
+  const model::ReceiptRef outer = entry->hold.receipt();
+  if (!AppendEntry(entry, entry->claimed)) {
+    // The disk began to refuse just now. The exporter's word will do, if it has the batch.
+    if (!entry->claimed) {
+      entry->hold.Cancel();
+      batch.receipt = outer;
+      return PushResult::kBusy;
+    }
+    entry->payload = {};
+  }
+  if (entry->claimed) {
+    inner->When(ReceiptLevel::kDelivered,
+                [this, alive = std::weak_ptr<int>(alive_), entry, receipt = inner.get()](bool yes) {
+                  if (!alive.expired()) OnSettled(entry, yes, receipt->failure());
+                });
+  } else {
+    overflow_items_.Add(items);
+    model::OtlpBatch gone = std::move(batch);
+  }
+  return PushResult::kTaken;
+}
+
+bool SpoolSink::AppendEntry(const EntryRef& entry, bool claimed) {
+  base::Gathered payload = entry->payload;
+  return deps_.spool.Append(
+      std::move(payload), entry->meta, claimed,
+      [this, alive = std::weak_ptr<int>(alive_), entry](base::Result<RecordKey> key) {
+        if (!alive.expired()) OnAppended(entry, std::move(key));
+      });
+}
+
+void SpoolSink::OnAppended(const EntryRef& entry, base::Result<RecordKey> key) {
+  if (key.ok()) {
+    entry->payload = {};
+    entry->key = *key;
+    if (entry->answered) {
+      entry->settled ? deps_.spool.Settle(*key) : deps_.spool.Release(*key);
+    }
+    entry->hold.Durable();
+    // Nobody has the bytes in memory: their credit goes back.
+    if (!entry->claimed || entry->answered) entry->hold.Drop();
+    if (!entry->claimed) Schedule(Jittered(kBusyDelay));
+    return;
+  }
+  const model::ReceiptRef& receipt = entry->hold.receipt();
+  const bool promised = receipt == nullptr || receipt->wish().level == ReceiptLevel::kTaken;
+  if (!entry->claimed && promised) {
+    // The client has been told already, so it stays in memory until the disk takes it.
+    unwritten_.push_back(entry);
+    if (unwritten_.size() == 1)
+      deps_.run_after(kDiskRetryDelay, [this, alive = std::weak_ptr<int>(alive_)] {
+        if (!alive.expired()) AppendAgain();
+      });
+    return;
+  }
+  entry->payload = {};
+  if (!entry->claimed || entry->answered) entry->hold.Fail(ReceiptFailure::kLost);
+}
+
+void SpoolSink::AppendAgain() {
+  std::deque<EntryRef> entries = std::exchange(unwritten_, {});
+  while (!entries.empty() && AppendEntry(entries.front(), false)) entries.pop_front();
+  if (entries.empty()) return;
+  // Those that were handed over may come back; they queue up behind these.
+  unwritten_ = std::move(entries);
+  deps_.run_after(kDiskRetryDelay, [this, alive = std::weak_ptr<int>(alive_)] {
+    if (!alive.expired()) AppendAgain();
+  });
+}
+
+void SpoolSink::OnSettled(const EntryRef& entry, bool delivered, ReceiptFailure failure) {
+  entry->answered = true;
+  entry->settled = delivered || failure == ReceiptFailure::kRejected;
+  if (delivered) {
+    entry->hold.Delivered();
+  } else if (entry->settled) {
+    entry->hold.Fail(failure);
+  } else if (entry->key || entry->payload.size == 0) {
+    entry->hold.Drop();  // durable, or it had nothing but the exporter
+  }
+  if (!entry->key) return;  // OnAppended will see
+  entry->settled ? deps_.spool.Settle(*entry->key) : deps_.spool.Release(*entry->key);
+}
+
+void SpoolSink::Schedule(std::chrono::nanoseconds delay) {
+  if (scheduled_ || stopped_) return;
+  scheduled_ = true;
+  deps_.run_after(delay, [this, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired()) return;
+    scheduled_ = false;
+    Pump();
+  });
+}
+
+void SpoolSink::Pump() {
+  if (stopped_ || reading_ || !PushStalled()) return;
+  if (draining_bytes_ >= window_ || !deps_.spool.has_unread()) return;
+  reading_ = true;
+  deps_.spool.Read(std::min(kReadBytes, window_ - draining_bytes_),
+                   [this, alive = std::weak_ptr<int>(alive_)](std::vector<Record> records) {
+                     if (!alive.expired()) OnRecords(std::move(records));
+                   });
+}
+
+void SpoolSink::OnRecords(std::vector<Record> records) {
+  reading_ = false;
+  for (Record& record : records) {
+    draining_bytes_ += record.payload->size();
+    Drained drained;
+    if (MakeBatch(std::move(record), &drained)) stalled_.push_back(std::move(drained));
+  }
+  if (!records.empty()) Pump();
+}
+
+bool SpoolSink::MakeBatch(Record&& record, Drained* out) {
+  out->key = record.key;
+  model::OtlpBatch& batch = out->batch;
+  batch.signal = record.signal;
+  batch.items = record.key.items;
+  if (batch.signal != model::Signal::kTraces) {
+    batch.bytes = std::move(record.payload);
+    return true;
+  }
+  const auto report = protocols::otlp::Index(std::move(record.payload), &batch);
+  if (report.status == protocols::otlp::IndexStatus::kDone && ItemsOf(batch) > 0) return true;
+  undecodable_records_.Add(1);
+  SPDLOG_ERROR("spool: record {} of segment {} is no request: {}", out->key.ordinal,
+               out->key.segment, report.reason);
+  OnDrained(out->key, false, ReceiptFailure::kRejected);
+  return false;
+}
+
+// False while the exporter is busy.
+bool SpoolSink::PushStalled() {
+  while (!stalled_.empty()) {
+    Drained& next = stalled_.front();
+    auto receipt = std::make_shared<model::Receipt>(nullptr, 0);
+    next.batch.receipt = receipt;
+    if (deps_.exporter.Push(std::move(next.batch)) == PushResult::kBusy) {
+      window_ = std::max(kSmallestWindow, window_ / 2);
+      Schedule(Jittered(kBusyDelay));
+      return false;
+    }
+    const RecordKey key = next.key;
+    stalled_.pop_front();
+    receipt->When(ReceiptLevel::kDelivered, [this, alive = std::weak_ptr<int>(alive_), key,
+                                             inner = receipt.get()](bool delivered) {
+      if (!alive.expired()) OnDrained(key, delivered, inner->failure());
+    });
+  }
+  return true;
+}
+
+void SpoolSink::OnDrained(const RecordKey& key, bool delivered, ReceiptFailure failure) {
+  draining_bytes_ -= key.payload_bytes;
+  if (delivered || failure == ReceiptFailure::kRejected) {
+    deps_.spool.Settle(key);
+    window_ = std::min(kLargestWindow, window_ + key.payload_bytes);
+    Schedule(std::chrono::nanoseconds(0));
+  } else {
+    deps_.spool.Release(key);
+    Schedule(Jittered(kDiskRetryDelay));
+  }
+}
+
+std::chrono::nanoseconds SpoolSink::Jittered(std::chrono::nanoseconds around) {
+  std::uniform_int_distribution<int64_t> spread(around.count() / 2, around.count() * 3 / 2);
+  return std::chrono::nanoseconds(spread(random_));
+}
+
+}  // namespace weft::spool

@@ -1,0 +1,4 @@
+#include "commands.h"
+namespace weft::bench {
+int RunCompare(const CompareOptions&) { return 2; }
+}  // namespace weft::bench

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What is recorded of a call that moved bytes on a connection of known or unknown protocol. Knows
+ * no socket: the state may be that of plaintext out of a TLS library. docs/adr/0002 has the reasons
+ * for the copy budget of HTTP/1. */
+#ifndef WEFT_LIB_STREAM_H
+#define WEFT_LIB_STREAM_H
+
+#include "lib/judge.h"
+
+/* How much of the call is copied, and from where. Within the budget: its start. Beyond it, only
+ * lengths travel, unless the agent has said that the message ends inside this call. */
+static __always_inline void stream__spend_budget(const struct socket_state *s,
+						 struct direction_state *d, __u32 direction,
+						 bool readable, struct data *data)
+{
+	if (data->length > d->budget) {
+		struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
+		__u64 *end = bpf_map_lookup_elem(&message_ends, &key);
+
+		if (end && *end < data->position + data->length) {
+			if (*end >= data->position) {
+				data->offset = *end - data->position;
+				d->budget = settings.head_bytes;
+			}
+			bpf_map_delete_elem(&message_ends, &key);
+		}
+	}
+	if (!readable)
+		return; /* a file's bytes cost nothing of the budget */
+	data->want = data->length - data->offset;
+	if (data->want > d->budget)
+		data->want = d->budget;
+	d->budget -= data->want;
+}
+
+static __always_inline void stream__http1(struct socket_state *s, struct direction_state *d,
+					  const struct call *call, struct data *data,
+					  struct user_buffer *buffer)
+{
+	stream__spend_budget(s, d, call->direction, buffer->kind != BUFFER_NONE, data);
+	if (data->want && !read__fetch(d, call->direction, data->length, buffer))
+		data->want = 0;
+	if (data->want && !buffer->iovec_count) {
+		__u64 length = buffer->length;
+
+		if (length <= data->offset)
+			data->want = 0;
+		else if (data->want > length - data->offset)
+			data->want = length - data->offset;
+	}
+	if (data->want == 0) {
+		emit__length(s, call, data);
+		return;
+	}
+	if (!emit__bytes(s, call, data, buffer))
+		return;
+	/* Upgraded. Both directions find their place at the start of a later call. */
+	s->verdict = VERDICT_HTTP2;
+	s->protocol = WEFT_PROTOCOL_HTTP2;
+	s->direction[0].frames_lost = 1;
+	s->direction[1].frames_lost = 1;
+}
+
+static __always_inline void stream__http2(struct socket_state *s, struct direction_state *d,
+					  struct call *call, struct data *data,
+					  struct user_buffer *buffer)
+{
+	if (!d->frames_lost && d->frame_is_data && d->frame_left >= data->length) {
+		d->frame_left -= data->length;
+		emit__length(s, call, data);
+		return;
+	}
+	read__fetch(d, call->direction, data->length, buffer);
+	read__fill(buffer);
+	http2__call(s, call, data, buffer);
+}
+
+/* The records of a call. */
+static __always_inline void stream__record(struct socket_state *s, struct call *call,
+					   struct data *data, struct user_buffer *buffer)
+{
+	struct direction_state *d = &s->direction[call->direction];
+
+	if (s->protocol == WEFT_PROTOCOL_HTTP2)
+		stream__http2(s, d, call, data, buffer);
+	else
+		stream__http1(s, d, call, data, buffer);
+}
+
+/* Decides about a connection of unknown protocol; true when this call is to be recorded. */
+static __always_inline bool stream__judge(struct socket_state *s, const struct call *call,
+					  const struct data *data, struct user_buffer *buffer,
+					  bool first, bool turned, bool at_start)
+{
+	struct direction_state *d = &s->direction[call->direction];
+	bool joined = s->flags & SOCKET_JOINED;
+
+	if (joined && !turned)
+		return false; /* a first call turns, too */
+	read__fetch(d, call->direction, data->length, buffer);
+	read__fill(buffer);
+	if (joined)
+		return judge__joined(s, buffer, data->length, first, at_start);
+	return judge__born(s, d, buffer, data->length, data->position, turned && !first);
+}
+
+/* Takes note of who speaks; true when it is not who spoke last. */
+static __always_inline bool stream__turn(struct socket_state *s, __u32 direction, bool *first)
+{
+	bool turned = s->last != direction;
+
+	*first = s->last == LAST_NONE;
+	s->last = direction;
+	if (turned)
+		s->direction[direction].budget = settings.head_bytes;
+	return turned;
+}
+
+/* A call of a TLS library that moved `length` bytes of plaintext. `s` is the state of the
+ * plaintext, made by whoever calls: cookie, flags (SOCKET_JOINED when its first bytes were missed),
+ * last = LAST_NONE, protocol = WEFT_PROTOCOL_HTTP1; the connection has been announced. */
+static __always_inline void stream__plaintext(struct socket_state *s, struct call *call,
+					      __u32 length, __u32 sequence,
+					      struct user_buffer *buffer)
+{
+	struct direction_state *d = &s->direction[call->direction];
+	struct data data = {.position = d->end, .length = length, .sequence = sequence};
+	bool first, turned;
+
+	if (s->verdict == VERDICT_OTHER)
+		return;
+	buffer->kind = BUFFER_FLAT;
+	buffer->iovec_count = 0;
+	d->end += length;
+	turned = stream__turn(s, call->direction, &first);
+	if (s->verdict == VERDICT_UNKNOWN &&
+	    !stream__judge(s, call, &data, buffer, first, turned, true))
+		return;
+	stream__record(s, call, &data, buffer);
+}
+
+#endif /* WEFT_LIB_STREAM_H */

@@ -1,0 +1,2 @@
+# The brokers that the library plays.
+target_link_libraries(test_exporters_kafka PRIVATE PkgConfig::rdkafka)
