@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <iostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "app/version.h"
 #include "base/log.h"
 #include "net/http_client.h"
+#include "spool/tool.h"
 
 namespace weft::app {
 namespace {
@@ -91,6 +93,7 @@ int Run(const ConfigFlags& flags, const std::string& log_level) {
 }
 
 int Doctor(const ConfigFlags& flags, bool json) {
+  base::InitLog(spdlog::level::warn);  // on the error output: stdout is the answer
   Settings settings;
   Config config(Describe(settings));
   if (!Load(flags, &config)) return 2;
@@ -148,6 +151,25 @@ int ShowConfig(const ConfigFlags& flags, bool reference) {
   return 0;
 }
 
+struct SpoolFlags {
+  std::string directory;  // empty: spool.directory of the settings
+  spool::DumpOptions dump;
+};
+
+int SpoolTool(const ConfigFlags& flags, const std::string& what, SpoolFlags spool) {
+  Settings settings;
+  Config config(Describe(settings));
+  if (!Load(flags, &config)) return 2;
+  if (spool.directory.empty()) spool.directory = settings.spool.directory;
+  if (spool.directory.empty()) {
+    std::fputs("weft: no folder: give one, or a configuration with spool.directory\n", stderr);
+    return 2;
+  }
+  if (what == "ls") return spool::ListSpool(spool.directory, std::cout, std::cerr);
+  if (what == "verify") return spool::VerifySpool(spool.directory, std::cout, std::cerr);
+  return spool::DumpSpool(spool.directory, spool.dump, std::cout, std::cerr);
+}
+
 }  // namespace
 
 int RunCommandLine(int argc, char** argv) {
@@ -175,6 +197,19 @@ int RunCommandLine(int argc, char** argv) {
   AddConfigFlags(config, &flags);
   config->add_flag("--reference", reference, "every key with its default, as docs/config.md");
 
+  CLI::App* spool = app.add_subcommand("spool", "look at a spool's folder, also a running one's");
+  SpoolFlags spool_flags;
+  spool->require_subcommand(1);
+  for (auto [name, help] :
+       {std::pair{"ls", "its segments"}, {"verify", "every checksum"}, {"dump", "its records"}}) {
+    CLI::App* tool = spool->add_subcommand(name, help);
+    AddConfigFlags(tool, &flags);
+    tool->add_option("directory", spool_flags.directory, "the folder (default: spool.directory)");
+    if (std::string_view(name) != "dump") continue;
+    tool->add_flag("--delivered", spool_flags.dump.delivered, "also what was delivered");
+    tool->add_flag("--raw", spool_flags.dump.raw, "the requests' bytes instead of JSON");
+  }
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -184,6 +219,8 @@ int RunCommandLine(int argc, char** argv) {
   if (run->parsed()) return Run(flags, log_level);
   if (doctor->parsed()) return Doctor(flags, json);
   if (tail->parsed()) return Tail(flags, json);
+  if (spool->parsed())
+    return SpoolTool(flags, spool->get_subcommands().front()->get_name(), spool_flags);
   return ShowConfig(flags, reference);
 }
 

@@ -17,6 +17,8 @@ class FanOut final : public model::Sink<model::OtlpBatch> {
   struct Branch {
     model::Sink<model::OtlpBatch>* sink;
     std::function<bool()> wanted;  // empty = always; false spares the copy
+    // False: what becomes of this copy is no answer to the sender, so it travels without receipt.
+    bool answers = true;
   };
 
   // `strict` may be null. All sinks must outlive the FanOut.
@@ -24,12 +26,12 @@ class FanOut final : public model::Sink<model::OtlpBatch> {
       : strict_(strict), shedding_(std::move(shedding)) {}
 
   model::PushResult Push(model::OtlpBatch&& batch) override {
-    std::vector<model::Sink<model::OtlpBatch>*>& now = now_;
+    std::vector<const Branch*>& now = now_;
     now.clear();
     // Anything but traces only a collector understands; without one the receivers refuse it.
     if (batch.signal == model::Signal::kTraces)
       for (const Branch& branch : shedding_)
-        if (!branch.wanted || branch.wanted()) now.push_back(branch.sink);
+        if (!branch.wanted || branch.wanted()) now.push_back(&branch);
     if (strict_ != nullptr) {
       if (now.empty()) return strict_->Push(std::move(batch));
       model::OtlpBatch copy = batch;
@@ -38,12 +40,9 @@ class FanOut final : public model::Sink<model::OtlpBatch> {
     }
     for (size_t i = 0; i < now.size(); ++i) {
       // The last one gets the original. These sinks always take.
-      if (i + 1 < now.size()) {
-        model::OtlpBatch copy = batch;
-        (void)now[i]->Push(std::move(copy));
-      } else {
-        (void)now[i]->Push(std::move(batch));
-      }
+      model::OtlpBatch part = i + 1 < now.size() ? batch : std::move(batch);
+      if (!now[i]->answers) part.receipt = nullptr;
+      (void)now[i]->sink->Push(std::move(part));
     }
     return model::PushResult::kTaken;
   }
@@ -51,7 +50,7 @@ class FanOut final : public model::Sink<model::OtlpBatch> {
  private:
   model::Sink<model::OtlpBatch>* const strict_;
   const std::vector<Branch> shedding_;
-  std::vector<model::Sink<model::OtlpBatch>*> now_;  // reused between calls
+  std::vector<const Branch*> now_;  // reused between calls
 };
 
 }  // namespace weft::app

@@ -1,5 +1,6 @@
 #include "app/forwarding.h"
 
+#include "base/log.h"
 #include "exporters/collector/open.h"
 
 namespace weft::app {
@@ -16,18 +17,24 @@ model::ReceiptLevel Forwarding::acknowledge() const {
   return durable ? model::ReceiptLevel::kDurable : model::ReceiptLevel::kTaken;
 }
 
-base::Status Forwarding::OpenSpool() {
+// A disk that cannot be used costs durability, not spans: weft forwards from memory and says so.
+void Forwarding::OpenSpool() {
+  base::LedgerRow& row = deps_.ledger.Row("spool", "items");
   auto opened = spool::Spool::Open(
-      settings_.spool, {deps_.clock, deps_.ledger.Row("spool", "items"), deps_.metrics,
+      settings_.spool, {deps_.clock, row, deps_.metrics,
                         [this](std::function<void()> task) { deps_.loop.Post(std::move(task)); }});
-  if (!opened.ok()) return base::Context("spool", opened.status());
+  if (!opened.ok()) {
+    spool_failure_ = std::string(opened.status().message());
+    spdlog::error("spool: {}: batches are kept in memory only", spool_failure_);
+    return;
+  }
   spool_ = std::move(*opened);
+  for (const std::string& problem : spool_->problems()) spdlog::warn("spool: {}", problem);
   spool_sink_ = std::make_unique<spool::SpoolSink>(
-      spool::SinkDeps{*spool_, *collector_, deps_.ledger.Row("spool", "items"), deps_.metrics,
+      spool::SinkDeps{*spool_, *collector_, row, deps_.metrics,
                       [this](std::chrono::nanoseconds delay, std::function<void()> task) {
                         deps_.loop.RunAfter(delay, std::move(task));
                       }});
-  return base::Ok();
 }
 
 base::Status Forwarding::OpenKafka() {
@@ -55,7 +62,7 @@ base::Status Forwarding::Open() {
   if (!settings_.spool.directory.empty()) {
     if (collector_ == nullptr)
       return base::Error("spool.directory is set, but exporters.collector.endpoint is not");
-    if (base::Status s = OpenSpool(); !s.ok()) return s;
+    OpenSpool();
   }
   if (settings_.kafka.enabled())
     if (base::Status s = OpenKafka(); !s.ok()) return s;
@@ -89,7 +96,7 @@ model::Sink<model::OtlpBatch>& Forwarding::Build(FanOut::Branch tail) {
   if (collector_ != nullptr) {
     strict = collector_.get();
     if (spool_sink_ != nullptr) strict = spool_sink_.get();
-    if (kafka_ != nullptr) shedding.push_back({kafka_.get(), {}});
+    if (kafka_ != nullptr) shedding.push_back({kafka_.get(), {}, /*answers=*/false});
   }
   shedding.push_back(std::move(tail));
   fan_out_ = std::make_unique<FanOut>(strict, std::move(shedding));

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "app/fan_out.h"
@@ -47,16 +48,19 @@ class Forwarding {
   void StopWorkers(std::chrono::steady_clock::time_point deadline);
 
   exporters::store::Store* store() const { return store_.get(); }
+  // Why there is no spool although one was asked for; empty otherwise.
+  const std::string& spool_failure() const { return spool_failure_; }
   // How far a batch must come before its client is answered.
   model::ReceiptLevel acknowledge() const;
 
  private:
-  base::Status OpenSpool();
+  void OpenSpool();
   base::Status OpenKafka();
 
   const Settings& settings_;
   const Deps deps_;
   std::unique_ptr<spool::Spool> spool_;
+  std::string spool_failure_;
   std::unique_ptr<exporters::collector::Collector> collector_;
   std::unique_ptr<spool::SpoolSink> spool_sink_;
   std::unique_ptr<exporters::kafka::Kafka> kafka_;

@@ -172,7 +172,11 @@ base::Status Pipeline::Start() {
       p.features = CaptureFeatures(p.capture->features());
     else
       p.features = {{"capture", false, "", p.capture_failure}};
-    for (auto& feature : ConfiguredFeatures(p.settings)) p.features.push_back(std::move(feature));
+    for (auto& feature : ConfiguredFeatures(p.settings)) {
+      if (feature.name == "spool" && !p.forwarding.spool_failure().empty())
+        feature = {"spool", false, "", p.forwarding.spool_failure()};
+      p.features.push_back(std::move(feature));
+    }
   }
   if (base::Status s = p.console->Start(); !s.ok()) return base::Context("console", s);
   p.loop.RunEvery(20ms, [&p] { p.Heartbeat(); });

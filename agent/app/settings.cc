@@ -5,6 +5,7 @@ namespace weft::app {
 std::vector<base::ConfigBlock> Describe(Settings& s) {
   return {
       sources::ebpf::Describe(s.capture),
+      sources::ebpf::tls::Describe(s.capture.tls),
       normalize::Describe(s.http),
       sources::otlp::Describe(s.otlp_grpc, "otlp_grpc"),
       sources::otlp::Describe(s.otlp_http, "otlp_http"),

@@ -56,7 +56,7 @@ std::string_view RecordHeader::source_name() const {
 
 void RecordHeader::SetSource(std::string_view name) {
   std::memset(source, 0, kSourceBytes);
-  std::memcpy(source, name.data(), std::min(name.size(), kSourceBytes));
+  name.copy(source, kSourceBytes);
 }
 
 std::string SegmentName(uint64_t number) {

@@ -184,6 +184,8 @@ base::Status Log::SaveCursor(bool sync) {
   }
   cursor_dirty_ = false;
   cursor_unsynced_ = !sync;
+  if (sync && !cursor_name_synced_)
+    cursor_name_synced_ = files_.SyncFolder(options_.directory) >= 0;
   return base::Ok();
 }
 

@@ -175,6 +175,7 @@ class Log {
   Counters counters_;
   Cursor cursor_;
   bool cursor_dirty_ = false, cursor_unsynced_ = false;
+  bool cursor_name_synced_ = false;   // the folder has been synced since the file was made
   std::vector<CursorEntry> removed_;  // segments whose unlinking has not been synced
   base::LogLimiter error_log_{10'000'000'000};
   int lock_fd_ = -1;

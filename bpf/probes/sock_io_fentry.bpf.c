@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* A rung of the data hook: the functions that carry every send and receive of TCP, looked at when
  * they return, through trampolines. Where the caller's registers cannot be had (before 5.15) the
- * memory is what the message says when the function is entered; by its end it has moved on. */
+ * memory is what the message says when the function is entered; by its end it has moved on.
+ *
+ * tcp_recvmsg has lost parameters over the years: the agent loads the programs that end in the number
+ * that the running kernel's has. 6: with `nonblock`, until 5.18. 4: without the address length. */
 #ifdef WEFT_STATE_HASH
 #include "lib/open_call.h"
 #else
@@ -43,28 +46,19 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *message, size_t size, int 
 }
 
 SEC("fentry/tcp_recvmsg")
-int BPF_PROG(enter_receive, struct sock *sk, struct msghdr *message, size_t size, int flags)
+int BPF_PROG(enter_receive_4, struct sock *sk, struct msghdr *message, size_t size, int flags)
 {
 	return enter(sk, message, flags);
 }
 
 SEC("fentry/tcp_recvmsg")
-int BPF_PROG(enter_receive_5_18, struct sock *sk, struct msghdr *message, size_t size, int nonblock,
+int BPF_PROG(enter_receive_6, struct sock *sk, struct msghdr *message, size_t size, int nonblock,
 	     int flags)
 {
 	return enter(sk, message, flags);
 }
 
-SEC("fexit/tcp_recvmsg")
-int BPF_PROG(on_receive, struct sock *sk, struct msghdr *message, size_t size, int flags,
-	     int *address_length, int ret)
-{
-	return leave(sk, ret, WEFT_RECEIVE);
-}
-
-SEC("fexit/tcp_recvmsg")
-int BPF_PROG(on_receive_5_18, struct sock *sk, struct msghdr *message, size_t size, int nonblock,
-	     int flags, int *address_length, int ret)
+static __always_inline int received(struct sock *sk, int ret, int flags)
 {
 	return leave(sk, ret, WEFT_RECEIVE);
 }
@@ -87,21 +81,27 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *message, size_t size, int 
 			  probe__tcp_data(sk, ret, WEFT_SEND, true);
 }
 
+#endif
+
 SEC("fexit/tcp_recvmsg")
-int BPF_PROG(on_receive, struct sock *sk, struct msghdr *message, size_t size, int flags,
+int BPF_PROG(on_receive_4, struct sock *sk, struct msghdr *message, size_t size, int flags, int ret)
+{
+	return received(sk, ret, flags);
+}
+
+SEC("fexit/tcp_recvmsg")
+int BPF_PROG(on_receive_5, struct sock *sk, struct msghdr *message, size_t size, int flags,
 	     int *address_length, int ret)
 {
 	return received(sk, ret, flags);
 }
 
 SEC("fexit/tcp_recvmsg")
-int BPF_PROG(on_receive_5_18, struct sock *sk, struct msghdr *message, size_t size, int nonblock,
+int BPF_PROG(on_receive_6, struct sock *sk, struct msghdr *message, size_t size, int nonblock,
 	     int flags, int *address_length, int ret)
 {
 	return received(sk, ret, flags);
 }
-
-#endif
 
 SEC("fexit/tcp_sendpage")
 int BPF_PROG(on_send_page, struct sock *sk, struct page *page, int offset, size_t size, int flags,

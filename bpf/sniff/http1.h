@@ -84,10 +84,14 @@ static inline __attribute__((always_inline)) int
 sniff__http1_version_at(const unsigned char *bytes, unsigned int have, unsigned int end)
 {
 	const unsigned char want[9] = " HTTP/1.";
-	unsigned int newline = end, k;
+	unsigned int newline, k;
 
-	if (end < 13 || end >= SNIFF_WINDOW - 1)
+	/* Bounded where it is used: older verifiers forget the bounds of what the compiler puts away. */
+	__asm__ volatile("" : "+r"(end));
+	end &= SNIFF_WINDOW - 1;
+	if (end < 13 || end == SNIFF_WINDOW - 1)
 		return SNIFF_NO;
+	newline = end;
 	if (bytes[end] == '\r')
 		newline++;
 	if (newline >= have || bytes[newline] != '\n')

@@ -247,7 +247,9 @@ TEST_F(CaptureTest, StopTwiceAndStopWithoutStartAreSafe) {
 }
 
 TEST_F(CaptureTest, ProbeSaysWhatStartWouldDo) {
-  std::vector<FeatureReport> probed = Probe();
+  Options options;
+  options.data_hook = DataHook();
+  std::vector<FeatureReport> probed = Probe(options);
   ASSERT_FALSE(probed.empty());
   EXPECT_EQ(probed[0].on, StartCapture());
   for (const FeatureReport& f : probed) EXPECT_NE(f.on, !f.reason.empty()) << f.name;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -66,13 +67,19 @@ class CaptureTest : public ::testing::Test {
     close(listener_);
   }
 
-  // False after a skip: return from the test at once.
-  bool StartCapture(const Options& options = Options{}) {
+  // False after a skip: return from the test at once. The rung under test is WEFT_DATA_HOOK.
+  bool StartCapture(Options options = Options{}) {
+    options.data_hook = DataHook();
     capture_ = std::make_unique<Capture>(
         options, Capture::Deps{loop_, clock_, workload_, sink_, ledger_, metrics_});
     base::Status started = capture_->Start();
     skip_reason_ = std::string(started.message());
     return started.ok();
+  }
+
+  static std::string DataHook() {
+    const char* hook = std::getenv("WEFT_DATA_HOOK");
+    return hook == nullptr ? "auto" : hook;
   }
 
   // A listener of the script on an address of its own, made before the fork so that its port is

@@ -80,6 +80,8 @@ def judge(output, programs):
     print(f"kernel {version.group(1) if version else 'did not come up'}: {passed} tests passed, {len(skipped)} skipped")
     for name in skipped:
         print(f"  skipped there: {name}")
+    for reason in sorted(set(re.findall(r": Skipped\n(.*)\n", output))):
+        print(f"  because: {reason}")
     return version and exits == ["0"] * len(programs) and passed > 0
 
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -60,17 +61,25 @@ base::ConfigBlock Describe(Options& options) {
                .doc = "sockets remembered; the oldest is forgotten first",
                .min = 64,
                .max = 1 << 22},
+              {.key = "data_hook",
+               .value = &options.data_hook,
+               .doc = "the kernel hook that carries the data; auto: the best that works",
+               .choices = {"auto", "fentry", "sock_length", "kprobe", "syscall"}},
           }};
 }
 
 // Starts TLS capture beside `programs`; the outcome is never that of the capture.
 static base::Status StartTls(const Programs& programs, const tls::Options& options,
                              const base::Clock& clock, base::MetricRegistry& metrics,
+                             const std::function<void()>& meanwhile,
                              std::unique_ptr<tls::Tls>* out) {
   if (!options.enabled) return base::Error("switched off");
+  if (programs.state_in() == StateIn::kHashes) {
+    return base::Error("the data hook in use keeps its state in hashes, which TLS does not share");
+  }
   auto object = programs.Open(tls__elf_bytes);
   if (!object.ok()) return object.status();
-  auto started = tls::Tls::Start(std::move(*object), options, clock, metrics);
+  auto started = tls::Tls::Start(std::move(*object), options, clock, metrics, meanwhile);
   if (!started.ok()) return started.status();
   *out = std::move(*started);
   return base::Ok();
@@ -85,15 +94,17 @@ static std::vector<FeatureReport> AllFeatures(const base::Status& outcome,
   return rows;
 }
 
-std::vector<FeatureReport> Probe() {
-  Options defaults;
+std::vector<FeatureReport> Probe(const Options& options) {
+  Options small = options;
+  small.ring_bytes = 64 << 10;
   std::vector<RungReport> rungs;
-  auto programs = Programs::Start(static_cast<uint32_t>(defaults.head_bytes), 64 << 10, &rungs);
+  auto programs = Programs::Start(small, &rungs);
   if (!programs.ok()) return AllFeatures(programs.status(), rungs, programs.status(), nullptr);
   base::SystemClock clock;
   base::MetricRegistry metrics;
   std::unique_ptr<tls::Tls> tls;
-  const base::Status outcome = StartTls(**programs, defaults.tls, clock, metrics, &tls);
+  const base::Status outcome = StartTls(
+      **programs, options.tls, clock, metrics, [] {}, &tls);
   return AllFeatures(programs.status(), rungs, outcome, tls.get());
 }
 
@@ -388,15 +399,14 @@ Capture::Capture(const Options& options, const Deps& deps)
 Capture::~Capture() { Stop(std::chrono::steady_clock::now()); }
 
 base::Status Capture::Start() {
-  auto programs =
-      Programs::Start(static_cast<uint32_t>(state_->options.head_bytes),
-                      static_cast<uint64_t>(state_->options.ring_bytes), &state_->rungs);
+  auto programs = Programs::Start(state_->options, &state_->rungs);
   state_->outcome = programs.status();
   state_->tls_outcome = state_->outcome;
   if (!state_->outcome.ok()) return base::Context("capture", state_->outcome);
   state_->programs = std::move(*programs);
-  state_->tls_outcome = StartTls(*state_->programs, state_->options.tls, state_->deps.clock,
-                                 state_->deps.metrics, &state_->tls);
+  state_->tls_outcome = StartTls(
+      *state_->programs, state_->options.tls, state_->deps.clock, state_->deps.metrics,
+      [this] { state_->Drain(false); }, &state_->tls);
   state_->Arm(kIdlePeriod);
   return base::Ok();
 }

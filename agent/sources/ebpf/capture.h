@@ -30,6 +30,7 @@ struct Options {
   int64_t head_bytes = 4096;        // copied per direction and message; 64..16384
   int64_t ring_bytes = 8 << 20;     // per CPU; all rings together at most 64 MiB
   int64_t max_connections = 65536;  // with traffic of interest; the oldest is forgotten
+  std::string data_hook = "auto";   // a rung of the hook ladder, or the best that works
   tls::Options tls;                 // a block of its own: tls::Describe
 };
 // The fields point into `options`, which must outlive the block.
@@ -45,7 +46,7 @@ struct FeatureReport {
 };
 
 // Tries what Start would do and leaves nothing behind. Cost: loads and verifies the programs.
-std::vector<FeatureReport> Probe();
+std::vector<FeatureReport> Probe(const Options& options = Options{});
 
 // Threads: the loop's. Owns: programs, maps, rings, the table of connections.
 // Fails: Start without root, BTF or the tracepoints; nothing is left attached then.

@@ -90,9 +90,36 @@ base::Status Object::Load() {
   return error == 0 ? base::Ok() : KernelError("load the programs", error);
 }
 
+void Object::Skip(const std::string& program) {
+  struct bpf_program* found = bpf_object__find_program_by_name(object_, program.c_str());
+  if (found != nullptr) bpf_program__set_autoload(found, false);
+}
+
+base::Status Object::Keep(struct bpf_link* link, const char* program, const char* where) {
+  if (link == nullptr) {
+    return KernelError(std::string("attach ") + program + " to " + where, errno);
+  }
+  links_.push_back(link);
+  return base::Ok();
+}
+
+base::Status Object::AttachTracepoint(const char* program, const char* category,
+                                      const char* tracepoint) {
+  return Keep(bpf_program__attach_tracepoint(bpf_object__find_program_by_name(object_, program),
+                                             category, tracepoint),
+              program, tracepoint);
+}
+
+base::Status Object::AttachKprobe(const char* program, const char* function, bool at_return) {
+  return Keep(bpf_program__attach_kprobe(bpf_object__find_program_by_name(object_, program),
+                                         at_return, function),
+              program, function);
+}
+
 base::Status Object::Attach() {
   struct bpf_program* program;
   bpf_object__for_each_program(program, object_) {
+    if (!bpf_program__autoload(program)) continue;
     struct bpf_link* link = bpf_program__attach(program);
     if (link == nullptr) {
       const int error = errno;

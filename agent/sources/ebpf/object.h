@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -40,8 +41,14 @@ class Object {
   // Before Load.
   void SetMaxEntries(const char* map, uint32_t entries);
   base::Status Load();
-  // Attaches every program by its section's name. Fails: nothing stays attached.
+  // Before Load: this program is not wanted. One that is not there is not either.
+  void Skip(const std::string& program);
+  // Attaches every program that was loaded by its section's name. Fails: nothing stays attached.
   base::Status Attach();
+  // Attaches one program to a classic tracepoint or kprobe; the same one to as many as wanted.
+  // Fails: what was attached before stays.
+  base::Status AttachTracepoint(const char* program, const char* category, const char* tracepoint);
+  base::Status AttachKprobe(const char* program, const char* function, bool at_return);
   void Detach();
 
   // -1 when there is no such map.
@@ -56,6 +63,7 @@ class Object {
  private:
   explicit Object(struct bpf_object* object) : object_(object) {}
   base::Status ShareMaps(const Object& owner);
+  base::Status Keep(struct bpf_link* link, const char* program, const char* where);
 
   struct bpf_object* object_;
   std::vector<struct bpf_link*> links_;

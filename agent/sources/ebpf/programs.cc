@@ -13,6 +13,7 @@
 
 #include "abi/weft_abi.h"
 #include "conn.skel.h"
+#include "conn_hash.skel.h"
 
 namespace weft::sources::ebpf {
 namespace {
@@ -56,6 +57,7 @@ int OnRecord(void* context, void* data, size_t size) {
 struct Programs::State {
   weft_settings settings = {};
   std::unique_ptr<Object> conn;  // owns the maps
+  StateIn conn_state_in = StateIn::kSockets;
   std::unique_ptr<Object> data;  // the rung in use
   unsigned cpus = 0;
   std::vector<struct ring_buffer*> rings;
@@ -63,9 +65,13 @@ struct Programs::State {
   int message_ends = -1;  // the map, by descriptor of its object
   Visit visit{nullptr, 0};
 
-  ~State() {
+  base::Status Prepare(const Options& options);
+  ~State() { FreeRings(); }
+  void FreeRings() {
     for (struct ring_buffer* ring : rings) ring_buffer__free(ring);
     for (int fd : ring_maps) close(fd);
+    rings.clear();
+    ring_maps.clear();
   }
 };
 
@@ -86,18 +92,20 @@ uint64_t RingBytes(uint64_t wanted, unsigned cpus) {
   return std::bit_floor(std::max(bytes, kSmallestRingBytes));
 }
 
-base::Result<std::unique_ptr<Programs>> Programs::Start(uint32_t head_bytes, uint64_t ring_bytes,
+base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
                                                         std::vector<RungReport>* rungs) {
   QuietLibbpf();
   std::unique_ptr<Programs> programs(new Programs(std::make_unique<State>()));
+  State& state = *programs->state_;
   base::Status prepared = CheckKernel();
-  if (prepared.ok()) prepared = programs->LoadConn(head_bytes, ring_bytes);
+  if (prepared.ok()) prepared = state.Prepare(options);
   if (!prepared.ok()) {
     *rungs = RefuseAll(prepared);
     return prepared;
   }
-  State& state = *programs->state_;
-  Ladder ladder = Climb(state.settings, *state.conn);
+  Ladder ladder = Climb(options.data_hook, state.settings, [&](StateIn state_in) {
+    return programs->Conn(options, state_in);
+  });
   *rungs = std::move(ladder.rungs);
   if (ladder.in_use == nullptr) {
     std::string reasons;
@@ -110,26 +118,51 @@ base::Result<std::unique_ptr<Programs>> Programs::Start(uint32_t head_bytes, uin
   return programs;
 }
 
-base::Status Programs::LoadConn(uint32_t head_bytes, uint64_t ring_bytes) {
+base::Status Programs::State::Prepare(const Options& options) {
   // Needed by kernels that charge maps to this limit; where it is refused the load says so.
   struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_MEMLOCK, &unlimited);
 
   int cpus = libbpf_num_possible_cpus();
   if (cpus <= 0) return KernelError("count the CPUs", cpus);
-  state_->cpus = static_cast<unsigned>(cpus);
-  weft_settings& settings = state_->settings;
+  this->cpus = static_cast<unsigned>(cpus);
   settings.abi_version = WEFT_ABI_VERSION;
   settings.own_tgid = static_cast<uint32_t>(getpid());
-  settings.head_bytes = std::clamp<uint32_t>(head_bytes, 64, WEFT_CAPTURE_MAX);
-  auto conn = Object::Open(conn__elf_bytes, settings, nullptr);
+  settings.head_bytes =
+      static_cast<uint32_t>(std::clamp<int64_t>(options.head_bytes, 64, WEFT_CAPTURE_MAX));
+  return base::Ok();
+}
+
+StateIn Programs::state_in() const { return state_->conn_state_in; }
+
+// Loaded when the first rung asks for it: most kernels never need the other kind.
+base::Result<const Object*> Programs::Conn(const Options& options, StateIn state_in) {
+  if (state_->conn == nullptr || state_->conn_state_in != state_in) {
+    state_->FreeRings();
+    state_->conn.reset();
+    if (base::Status loaded = LoadConn(options, state_in); !loaded.ok()) {
+      state_->conn.reset();
+      return base::Context("the life of sockets", loaded);
+    }
+  }
+  return static_cast<const Object*>(state_->conn.get());
+}
+
+base::Status Programs::LoadConn(const Options& options, StateIn state_in) {
+  const bool in_hashes = state_in == StateIn::kHashes;
+  auto conn = Object::Open(in_hashes ? conn_hash__elf_bytes : conn__elf_bytes, state_->settings,
+                           nullptr);
   if (!conn.ok()) return conn.status();
+  state_->conn_state_in = state_in;
   state_->conn = std::move(*conn);
   state_->conn->SetMaxEntries("rings", state_->cpus);
   state_->conn->SetMaxEntries("scratch", state_->cpus);
+  if (in_hashes) {
+    state_->conn->SetMaxEntries("sockets", static_cast<uint32_t>(options.max_connections));
+  }
   if (base::Status loaded = state_->conn->Load(); !loaded.ok()) return loaded;
   state_->message_ends = state_->conn->MapFd("message_ends");
-  if (base::Status made = MakeRings(RingBytes(ring_bytes, state_->cpus)); !made.ok()) return made;
+  if (base::Status made = MakeRings(RingBytes(static_cast<uint64_t>(options.ring_bytes), state_->cpus)); !made.ok()) return made;
   return state_->conn->Attach();
 }
 
@@ -204,9 +237,10 @@ std::vector<FeatureReport> DescribeFeatures(const base::Status& outcome,
   std::vector<FeatureReport> out{capture};
   for (const RungReport& r : rungs) {
     const bool in_use = outcome.ok() && r.reason.empty();
-    if (in_use) out[0].rung = r.name;
+    const std::string rung = r.blind.empty() ? r.name : r.name + " (cannot see: " + r.blind + ")";
+    if (in_use) out[0].rung = rung;
     std::string reason = r.reason.empty() && !in_use ? capture.reason : r.reason;
-    out.push_back({r.feature, in_use, in_use ? r.name : "", std::move(reason)});
+    out.push_back({r.feature, in_use, in_use ? rung : "", std::move(reason)});
   }
   return out;
 }

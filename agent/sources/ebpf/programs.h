@@ -32,7 +32,7 @@ class Programs {
  public:
   // Loads and attaches. `rungs` gets the outcome of every rung, also where all failed.
   // Fails: with the reason and nothing left behind.
-  static base::Result<std::unique_ptr<Programs>> Start(uint32_t head_bytes, uint64_t ring_bytes,
+  static base::Result<std::unique_ptr<Programs>> Start(const Options& options,
                                                        std::vector<RungReport>* rungs);
   void Detach();
   ~Programs();
@@ -40,6 +40,7 @@ class Programs {
   // Another object that shares the maps, opened with the same settings and not yet loaded. It must
   // not outlive the Programs.
   base::Result<std::unique_ptr<Object>> Open(ElfBytes bytes) const;
+  StateIn state_in() const;
 
   // Visits every record that lies in the rings, ring by ring. Stops at `limit_bytes`.
   void Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit);
@@ -50,7 +51,8 @@ class Programs {
  private:
   struct State;
   explicit Programs(std::unique_ptr<State> state);
-  base::Status LoadConn(uint32_t head_bytes, uint64_t ring_bytes);
+  base::Result<const Object*> Conn(const Options& options, StateIn state_in);
+  base::Status LoadConn(const Options& options, StateIn state_in);
   base::Status MakeRings(uint64_t ring_bytes);
   std::unique_ptr<State> state_;
 };

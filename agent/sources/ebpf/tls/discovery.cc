@@ -136,10 +136,12 @@ void Discovery::EndRound() {
   }
 }
 
-void Discovery::LookAtAll() {
+void Discovery::LookAtAll(const std::function<void()>& meanwhile) {
   BeginRound(deps_.clock.MonotonicNs());
-  for (uint32_t pid : waiting_) LookAt(pid);
-  waiting_.clear();
+  for (size_t n = 0; !waiting_.empty(); waiting_.pop_back()) {
+    LookAt(waiting_.back());
+    if (++n % kProcessesPerTick == 0) meanwhile();
+  }
   EndRound();
 }
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,8 +43,9 @@ class Discovery {
   Discovery(const Options& options, const Deps& deps);
   ~Discovery();
 
-  // A whole round at once: what runs now is probed when this returns. Cost: every process's maps.
-  void LookAtAll();
+  // A whole round at once: what runs now is probed when this returns. `meanwhile` is called between
+  // pieces of the work. Cost: every process's maps.
+  void LookAtAll(const std::function<void()>& meanwhile = [] {});
   // The next piece of work, if its time has come. Cost: at most a few milliseconds.
   void Tick();
 

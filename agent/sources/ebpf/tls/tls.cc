@@ -94,13 +94,15 @@ Tls::~Tls() = default;
 
 base::Result<std::unique_ptr<Tls>> Tls::Start(std::unique_ptr<Object> object,
                                               const Options& options, const base::Clock& clock,
-                                              base::MetricRegistry& metrics) {
+                                              base::MetricRegistry& metrics,
+                                              const std::function<void()>& meanwhile) {
   auto state = std::make_unique<State>(std::move(object), options, clock, metrics);
   if (base::Status loaded = state->attacher.Load(static_cast<uint32_t>(options.max_sessions));
       !loaded.ok()) {
     return base::Context("tls", loaded);
   }
-  state->discovery.LookAtAll();
+  meanwhile();
+  state->discovery.LookAtAll(meanwhile);
   return std::unique_ptr<Tls>(new Tls(std::move(state)));
 }
 

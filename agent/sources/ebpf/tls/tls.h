@@ -3,6 +3,7 @@
 // rings as all others, marked as plaintext; nothing here reads them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -20,10 +21,12 @@ namespace weft::sources::ebpf::tls {
 class Tls {
  public:
   // `object` is tls.bpf.c, opened and not loaded. Every process that runs now is looked at before
-  // this returns. Fails: the kernel refuses the programs; nothing is left then.
+  // this returns; that takes a while, so `meanwhile` is called between its parts, for a ring that
+  // must not fill. Fails: the kernel refuses the programs; nothing is left then.
   static base::Result<std::unique_ptr<Tls>> Start(std::unique_ptr<Object> object,
                                                   const Options& options, const base::Clock& clock,
-                                                  base::MetricRegistry& metrics);
+                                                  base::MetricRegistry& metrics,
+                                                  const std::function<void()>& meanwhile);
   ~Tls();
 
   // Looks for new libraries. Call it with every drain.
