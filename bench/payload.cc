@@ -82,18 +82,27 @@ Sample MakeSample(const Shape& shape, uint32_t seed) {
   sample.service = "bench-" + std::to_string(seed % shape.services);
   sample.trace_high = random() >> 1 | 1;
   sample.trace_low = StampedId(random());
+  std::vector<std::string> notes(shape.notes);
+  for (std::string& note : notes) note = Filler(random, shape.bytes_per_span);
   for (uint32_t i = 0; i < shape.spans_per_request; ++i) {
     SampleSpan span;
     span.id = random() >> 1 | 1;
-    if (i > 0) span.parent = sample.spans[i % shape.depth == 0 ? 0 : i - 1].id;
+    // Chains below the first span, each as long as the depth allows.
+    if (i > 0 && shape.depth > 1)
+      span.parent = sample.spans[(i - 1) % (shape.depth - 1) == 0 ? 0 : i - 1].id;
     span.name = i % 2 == 0 ? "GET /api/v1/items/{id}" : "POST /api/v1/orders";
     span.kind = i % 3 + 1;
     span.start_ns = kStartNs + i * 1000;
-    span.duration_ns = 1'234'000;
+    // Each inside the one before it: receivers mend children that are outside of their parent.
+    span.duration_ns = 1'234'000 + uint64_t{2000} * (shape.spans_per_request - i);
     AddAttributes(&span, shape.attributes, random);
     const size_t plain = EncodedBytes(span) + 20;
-    if (shape.bytes_per_span > plain)
-      span.attributes.push_back({"app.note", Filler(random, shape.bytes_per_span - plain)});
+    if (shape.bytes_per_span > plain) {
+      const size_t size = shape.bytes_per_span - plain;
+      std::string note =
+          shape.notes == 0 ? Filler(random, size) : notes[random() % notes.size()].substr(0, size);
+      span.attributes.push_back({"app.note", std::move(note)});
+    }
     sample.spans.push_back(std::move(span));
   }
   return sample;

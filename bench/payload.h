@@ -17,6 +17,8 @@ struct Shape {
   uint32_t services = 1;          // distinct service names, round robin over the prepared requests
   uint32_t depth = 4;             // spans from a root to a leaf
   uint32_t attributes = 6;        // a span, beside the filling one
+  // Distinct texts of the filling attribute; 0: every span has its own, which is hard to compress.
+  uint32_t notes = 0;
 };
 
 struct SampleSpan {

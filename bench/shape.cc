@@ -15,11 +15,15 @@ std::string ReadShape(const std::string& file, Shape* shape) {
                         : key == "services"        ? &shape->services
                         : key == "depth"           ? &shape->depth
                         : key == "attributes"      ? &shape->attributes
+                        : key == "notes"           ? &shape->notes
                                                    : nullptr;
-      if (field == nullptr) return file + ": unknown key " + key;
+      if (field == nullptr)
+        return file + ": unknown key " + key +
+               "; there are spans_per_request, bytes_per_span, services, depth, attributes, notes";
       *field = entry.second.as<uint32_t>();
-      if (*field == 0 && field != &shape->attributes && field != &shape->bytes_per_span)
-        return file + ": " + key + " must be at least 1";
+      const bool may_be_zero =
+          field == &shape->attributes || field == &shape->bytes_per_span || field == &shape->notes;
+      if (*field == 0 && !may_be_zero) return file + ": " + key + " must be at least 1";
     }
   } catch (const YAML::Exception& wrong) {
     return file + ": " + wrong.what();

@@ -17,6 +17,9 @@ int main(int argc, char** argv) {
   std::string shape_file;
   CLI::App* l = app.add_subcommand(
       "load", "send prepared spans; counts acknowledgements, errors and latency");
+  // The first one: options are applied in the order in which they stand here.
+  l->add_option("--shape", shape_file, "YAML with the shape of the spans; options win over it")
+      ->check([&load](const std::string& file) { return ReadShape(file, &load.shape); });
   l->add_option("--protocol", load.protocol)
       ->check(CLI::IsMember(ProtocolNames()))
       ->capture_default_str();
@@ -41,12 +44,6 @@ int main(int argc, char** argv) {
   l->add_option("--rate", load.rate, "requests per second (0: as fast as acknowledged)");
   l->add_option("--in-flight", load.in_flight)->check(CLI::Range(1, 1024))->capture_default_str();
   l->add_option("--seed", load.seed, "runs with different seeds share no trace");
-  l->add_option("--shape", shape_file, "YAML with the shape of the spans; options win over it")
-      ->check(CLI::ExistingFile)
-      ->each([&load](const std::string& file) {
-        if (std::string wrong = ReadShape(file, &load.shape); !wrong.empty())
-          throw CLI::ValidationError("--shape", wrong);
-      });
   l->add_flag("--json", load.json, "one JSON object");
 
   SinkOptions sink;

@@ -10,11 +10,14 @@
 #include <thread>
 #include <vector>
 
+#include "app/about/features.h"
+#include "app/about/metrics_reference.h"
 #include "app/config.h"
-#include "app/features.h"
 #include "app/pipeline.h"
+#include "app/privileges.h"
 #include "app/settings.h"
 #include "app/version.h"
+#include "base/allocator.h"
 #include "base/log.h"
 #include "net/http_client.h"
 #include "spool/tool.h"
@@ -47,6 +50,13 @@ bool Load(const ConfigFlags& flags, Config* config) {
   return false;
 }
 
+void GiveUpWhatOnlyTheStartNeeds(const Settings& settings) {
+  const int kept_more = KeepCapabilitiesEverywhere(NeededLater(settings));
+  spdlog::info("capabilities: {}", CapabilitiesText());
+  if (kept_more > 0)
+    spdlog::info("capabilities: {} threads of a library keep what the start needed", kept_more);
+}
+
 int Run(const ConfigFlags& flags, const std::string& log_level) {
   Settings settings;
   Config config(Describe(settings));
@@ -58,6 +68,10 @@ int Run(const ConfigFlags& flags, const std::string& log_level) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  // Buffers of one request are those of the next: without this every other one is given to the
+  // kernel and faulted in again (bench/README.md).
+  base::KeepFreedMemory(16 << 20);
+  KeepCapabilities(NeededToStart(settings));
 
   Pipeline pipeline(settings);
   std::atomic<bool> started{false};
@@ -83,6 +97,7 @@ int Run(const ConfigFlags& flags, const std::string& log_level) {
     waiter.detach();
     return 1;
   }
+  GiveUpWhatOnlyTheStartNeeds(settings);
   started = true;
   std::fputs(pipeline.StatusBlock().c_str(), stdout);
   std::fflush(stdout);
@@ -117,6 +132,12 @@ int Doctor(const ConfigFlags& flags, bool json) {
   return 0;
 }
 
+int NobodyAnswers(const std::string& endpoint, const base::Result<net::HttpReply>& reply) {
+  std::fprintf(stderr, "weft: no running weft answers at %s: %s\n", endpoint.c_str(),
+               reply.ok() ? reply->body.c_str() : std::string(reply.status().message()).c_str());
+  return 1;
+}
+
 int Tail(const ConfigFlags& flags, bool json) {
   Settings settings;
   Config config(Describe(settings));
@@ -126,17 +147,32 @@ int Tail(const ConfigFlags& flags, bool json) {
   while (true) {
     auto reply = net::HttpGet(
         endpoint, "/debug/tail?cursor=" + cursor + (json ? "&format=json" : "&format=text"), 5s);
-    if (!reply.ok() || reply->status != 200) {
-      std::fprintf(
-          stderr, "weft: no running weft answers at %s: %s\n", endpoint.c_str(),
-          reply.ok() ? reply->body.c_str() : std::string(reply.status().message()).c_str());
-      return 1;
-    }
+    if (!reply.ok() || reply->status != 200) return NobodyAnswers(endpoint, reply);
     std::fputs(reply->body.c_str(), stdout);
     std::fflush(stdout);
     if (auto next = reply->Header("x-weft-cursor"); !next.empty()) cursor = next;
     std::this_thread::sleep_for(200ms);
   }
+}
+
+int ShowMetrics(const ConfigFlags& flags, bool reference) {
+  if (reference) {
+    base::InitLog(spdlog::level::off);
+    auto text = MetricsReference();
+    if (text.ok())
+      std::fputs(text->c_str(), stdout);
+    else
+      std::fprintf(stderr, "weft: %s\n", std::string(text.status().message()).c_str());
+    return text.ok() ? 0 : 1;
+  }
+  Settings settings;
+  Config config(Describe(settings));
+  if (!Load(flags, &config)) return 2;
+  const std::string& endpoint = settings.console.admin_endpoint;
+  auto reply = net::HttpGet(endpoint, "/metrics", 5s);
+  if (!reply.ok() || reply->status != 200) return NobodyAnswers(endpoint, reply);
+  std::fputs(reply->body.c_str(), stdout);
+  return 0;
 }
 
 int ShowConfig(const ConfigFlags& flags, bool reference) {
@@ -197,6 +233,10 @@ int RunCommandLine(int argc, char** argv) {
   AddConfigFlags(config, &flags);
   config->add_flag("--reference", reference, "every key with its default, as docs/config.md");
 
+  CLI::App* metrics = app.add_subcommand("metrics", "the metrics of a running weft");
+  AddConfigFlags(metrics, &flags);
+  metrics->add_flag("--reference", reference, "every metric there is, as docs/metrics.md");
+
   CLI::App* spool = app.add_subcommand("spool", "look at a spool's folder, also a running one's");
   SpoolFlags spool_flags;
   spool->require_subcommand(1);
@@ -219,6 +259,7 @@ int RunCommandLine(int argc, char** argv) {
   if (run->parsed()) return Run(flags, log_level);
   if (doctor->parsed()) return Doctor(flags, json);
   if (tail->parsed()) return Tail(flags, json);
+  if (metrics->parsed()) return ShowMetrics(flags, reference);
   if (spool->parsed())
     return SpoolTool(flags, spool->get_subcommands().front()->get_name(), spool_flags);
   return ShowConfig(flags, reference);

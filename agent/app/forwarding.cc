@@ -1,5 +1,7 @@
 #include "app/forwarding.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "exporters/collector/open.h"
 
@@ -7,8 +9,15 @@ namespace weft::app {
 
 using namespace std::chrono_literals;
 
+namespace {
+// Enough for a full queue of the collector exporter on a slow disk.
+constexpr std::chrono::seconds kKeepTime{5};
+}  // namespace
+
 Forwarding::~Forwarding() {
   if (spool_ != nullptr) spool_->Close();
+  // What the collector still holds at its end is not offered to it any more.
+  spool_sink_.reset();
 }
 
 model::ReceiptLevel Forwarding::acknowledge() const {
@@ -34,7 +43,8 @@ void Forwarding::OpenSpool() {
       spool::SinkDeps{*spool_, *collector_, row, deps_.metrics,
                       [this](std::chrono::nanoseconds delay, std::function<void()> task) {
                         deps_.loop.RunAfter(delay, std::move(task));
-                      }});
+                      },
+                      [this] { return collector_->well(); }});
 }
 
 base::Status Forwarding::OpenKafka() {
@@ -55,7 +65,12 @@ base::Status Forwarding::Open() {
   if (settings_.collector.enabled()) {
     auto opened = exporters::collector::Open(
         deps_.loop, settings_.collector,
-        {deps_.ledger.Row("exporter collector", "spans"), deps_.metrics, deps_.clock});
+        {deps_.ledger.Row("exporter collector", "spans"), deps_.metrics, deps_.clock,
+         /*other_signals=*/nullptr, /*quarantine=*/{},
+         [this](model::Signal signal, const base::Gathered& payload, uint64_t items,
+                const model::ReceiptRef& receipt) {
+           return spool_sink_ != nullptr && spool_sink_->Keep(signal, payload, items, receipt);
+         }});
     if (!opened.ok()) return base::Context("exporters.collector", opened.status());
     collector_ = std::move(*opened);
   }
@@ -66,6 +81,11 @@ base::Status Forwarding::Open() {
   }
   if (settings_.kafka.enabled())
     if (base::Status s = OpenKafka(); !s.ok()) return s;
+  // The others do not say what became of a batch.
+  if (acknowledge() == model::ReceiptLevel::kDelivered && !collector_ && !kafka_)
+    return base::Error(
+        "spool.acknowledge is delivered, but neither exporters.collector nor exporters.kafka is "
+        "configured: nobody would confirm anything");
   if (!settings_.file.path.empty()) {
     file_ = std::make_unique<exporters::file::File>(
         settings_.file, exporters::file::Deps{deps_.ledger.Row("exporter file", "spans"),
@@ -114,8 +134,21 @@ void Forwarding::Drain(std::chrono::nanoseconds budget, std::function<void()> do
   auto one = [open, done = std::move(done)] {
     if (--*open == 0) done();
   };
-  if (collector_ != nullptr) collector_->Drain(budget, one);
+  // What the collector has not taken by then goes to the disk.
+  const auto to_disk = [this, one] {
+    spool_sink_ != nullptr ? spool_sink_->Finish(kKeepTime, one) : one();
+  };
+  if (collector_ != nullptr) collector_->Drain(budget, to_disk);
   if (kafka_ != nullptr) kafka_->Drain(budget, one);
+  if (spool_ != nullptr) {
+    // Clients wait for the sync of what they sent last. A disk that hangs holds nobody up.
+    ++*open;
+    const auto once = [one, told = std::make_shared<bool>(false)] {
+      if (!std::exchange(*told, true)) one();
+    };
+    spool_->Flush(once);
+    deps_.loop.RunAfter(budget, once);
+  }
   one();
 }
 

@@ -8,11 +8,12 @@
 #include <functional>
 #include <mutex>
 
-#include "app/configured_features.h"
+#include "app/about/configured_features.h"
 #include "app/forwarding.h"
 #include "app/receivers.h"
 #include "app/version.h"
 #include "base/log.h"
+#include "console/prometheus_text.h"
 #include "net/event_loop.h"
 #include "workload/host.h"
 #include "workload/proc_peers.h"
@@ -211,6 +212,12 @@ std::string Pipeline::StatusBlock() const {
 }
 
 std::string Pipeline::Totals() const { return "\n" + parts_->ledger.Text(); }
+
+std::string Pipeline::MetricsText() const {
+  const Parts& p = *parts_;
+  return console::PrometheusText(p.metrics, p.ledger,
+                                 static_cast<double>(p.clock.MonotonicNs() - p.started_ns) / 1e9);
+}
 
 std::vector<Feature> ProbeFeatures(const Settings& settings) {
   std::vector<Feature> out;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "app/features.h"
+#include "app/about/features.h"
 #include "app/settings.h"
 #include "base/result.h"
 
@@ -36,6 +36,8 @@ class Pipeline {
   std::string StatusBlock() const;
   // After Run: the books.
   std::string Totals() const;
+  // What /metrics shows.
+  std::string MetricsText() const;
 
  private:
   struct Parts;

@@ -6,6 +6,7 @@ std::vector<base::ConfigBlock> Describe(Settings& s) {
   return {
       sources::ebpf::Describe(s.capture),
       sources::ebpf::tls::Describe(s.capture.tls),
+      sources::ebpf::go::Describe(s.capture.go),
       normalize::Describe(s.http),
       sources::otlp::Describe(s.otlp_grpc, "otlp_grpc"),
       sources::otlp::Describe(s.otlp_http, "otlp_http"),

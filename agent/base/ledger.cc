@@ -3,27 +3,18 @@
 #include <cstdio>
 #include <thread>
 
+#include "base/coding/json_text.h"
+
 namespace weft::base {
 namespace {
 
 constexpr int kMostReads = 16;
 
-// Stages, units and reasons are literals of weft itself: escaping is for robustness, not for
-// beauty.
-void AppendQuoted(std::string_view text, std::string* out) {
-  out->push_back('"');
-  for (char c : text) {
-    if (c == '"' || c == '\\') out->push_back('\\');
-    out->push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c);
-  }
-  out->push_back('"');
-}
-
 void AppendRowJson(const LedgerRow& row, const LedgerRow::Counts& counts, std::string* out) {
   out->append("{\"stage\":");
-  AppendQuoted(row.stage(), out);
+  AppendJsonText(row.stage(), out);
   out->append(",\"unit\":");
-  AppendQuoted(row.unit(), out);
+  AppendJsonText(row.unit(), out);
   out->append(",\"in\":").append(std::to_string(counts.in));
   out->append(",\"out\":").append(std::to_string(counts.out));
   out->append(",\"held\":").append(std::to_string(counts.held));
@@ -32,9 +23,9 @@ void AppendRowJson(const LedgerRow& row, const LedgerRow::Counts& counts, std::s
   for (const LedgerRow::LostCount& lost : counts.lost) {
     out->append(first ? "{\"verb\":" : ",{\"verb\":");
     first = false;
-    AppendQuoted(LossName(lost.verb), out);
+    AppendJsonText(LossName(lost.verb), out);
     out->append(",\"reason\":");
-    AppendQuoted(lost.reason, out);
+    AppendJsonText(lost.reason, out);
     out->append(",\"count\":").append(std::to_string(lost.count)).append("}");
   }
   out->append("]}");

@@ -1,6 +1,5 @@
-// A small JSON writer: it appends to a string, puts the commas itself and escapes everything. Bytes
-// that are not UTF-8 become U+FFFD, so that a hostile span name can never make an answer that a
-// client cannot read.
+// A small JSON writer: it appends to a string, puts the commas itself and escapes everything, so
+// that a hostile span name can never make an answer that a client cannot read.
 #pragma once
 
 #include <charconv>
@@ -9,10 +8,9 @@
 #include <string>
 #include <string_view>
 
-namespace weft::console {
+#include "base/coding/json_text.h"
 
-// Appends `text` as the inside of a JSON string (without the quotes).
-void AppendJsonEscaped(std::string_view text, std::string* out);
+namespace weft::console {
 
 // Order: (Open (Key? value)* Close)*. Threads: one.
 class JsonWriter {
@@ -35,9 +33,7 @@ class JsonWriter {
   }
   JsonWriter& String(std::string_view text) {
     Comma();
-    out_.push_back('"');
-    AppendJsonEscaped(text, &out_);
-    out_.push_back('"');
+    base::AppendJsonText(text, &out_);
     return *this;
   }
   JsonWriter& Uint(uint64_t v) { return Raw(std::to_string(v)); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/coding/percent.h"
 #include "console/answers.h"
 #include "console/jaeger_json.h"
 #include "console/json.h"
@@ -83,7 +84,7 @@ net::Response QueryApi::Api(std::string_view path, const QueryParams& params) co
   if (path == "/api/weft/traces") return Summaries(params);
   if (path == "/api/dependencies") return Dependencies(params);
   if (std::string_view service = ServiceInPath(path); !service.empty()) {
-    return OperationNames(UrlDecode(service, false));
+    return OperationNames(base::PercentDecode(service));
   }
   constexpr std::string_view kTrace = "/api/traces/";
   if (path.starts_with(kTrace)) return ById({path.substr(kTrace.size())}, true);

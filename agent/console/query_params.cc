@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/coding/percent.h"
 #include "base/ids.h"
 
 namespace weft::console {
@@ -201,23 +202,6 @@ base::Status ReadWindow(const QueryParams& params, uint64_t now_ns,
 
 }  // namespace
 
-std::string UrlDecode(std::string_view text, bool plus_is_space) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size()) {
-      int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
-      if (high >= 0 && low >= 0) {
-        out.push_back(static_cast<char>(high << 4 | low));
-        i += 2;
-        continue;
-      }
-    }
-    out.push_back(text[i] == '+' && plus_is_space ? ' ' : text[i]);
-  }
-  return out;
-}
-
 QueryParams::QueryParams(std::string_view query) {
   while (!query.empty() && pairs_.size() < kMaxPairs) {
     std::string_view pair = query.substr(0, query.find('&'));
@@ -226,7 +210,8 @@ QueryParams::QueryParams(std::string_view query) {
     size_t equals = pair.find('=');
     std::string_view value =
         equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
-    pairs_.emplace_back(UrlDecode(pair.substr(0, equals), true), UrlDecode(value, true));
+    pairs_.emplace_back(base::PercentDecode(pair.substr(0, equals), true),
+                        base::PercentDecode(value, true));
   }
 }
 

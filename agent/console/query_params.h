@@ -14,9 +14,6 @@
 
 namespace weft::console {
 
-// Percent-decoding; in a query (`plus_is_space`) also '+'. A broken escape stays as it is.
-std::string UrlDecode(std::string_view text, bool plus_is_space);
-
 // The decoded pairs of a query string, in order.
 class QueryParams {
  public:

@@ -46,7 +46,7 @@ struct Segment {
   bool is_tls = false;
   std::shared_ptr<const Connection> connection;
   ProcessRef process;    // of the caller; null for kEnd and kClosed
-  uint32_t thread = 0;   // tid of the caller
+  uint32_t thread = 0;   // tid of the caller; in Go: the goroutine for whose request it calls
   uint64_t time_ns = 0;  // monotonic; when the call returned
   uint64_t position =
       0;  // of the first byte in the stream of this direction, 64 bit, 0 at connection birth

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 
 namespace weft::spool {
 namespace {

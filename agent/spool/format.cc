@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 
 namespace weft::spool {
 namespace {

@@ -39,7 +39,15 @@ Log::Counters::Counters(base::MetricRegistry& r)
       damaged_bytes(r.Get(base::MetricKind::kCounter, "weft_spool_damaged_bytes_total",
                           "Bytes in segments that are no valid record.")),
       quarantined(r.Get(base::MetricKind::kCounter, "weft_spool_quarantined_segments_total",
-                        "Segments set aside because their header is damaged.")) {}
+                        "Segments set aside because their header is damaged.")) {
+  ShedItems(r, "other");  // there from the start, so that its rise can be seen
+}
+
+base::Metric& Log::Counters::ShedItems(base::MetricRegistry& r, const std::string& source) {
+  return r.Get(base::MetricKind::kCounter, "weft_spool_shed_items_total",
+               "Items that went undelivered with the oldest segment at the byte cap.",
+               {{"source", source}});
+}
 
 Log::Log(LogOptions options, LogDeps deps)
     : options_(Sane(std::move(options))),

@@ -129,6 +129,7 @@ class Log {
     explicit Counters(base::MetricRegistry& registry);
     base::Metric &bytes, &segments, &appended_bytes, &commits, &write_errors, &read_errors;
     base::Metric &damaged_records, &damaged_bytes, &quarantined;
+    static base::Metric& ShedItems(base::MetricRegistry& registry, const std::string& source);
   };
 
   Log(LogOptions options, LogDeps deps);

@@ -1,8 +1,9 @@
 // The reading end of the log: durable records that nobody has, oldest first, past any damage.
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 #include "base/log.h"
 #include "spool/log.h"
 
@@ -17,6 +18,10 @@ uint64_t PayloadBytes(const std::vector<Record>& records) {
   for (const Record& record : records) sum += record.payload->size();
   return sum;
 }
+
+// A file that cannot be opened for want of descriptors, memory or rights is not gone: what it holds
+// was acknowledged, and is asked for again.
+bool IsForNow(int fd) { return fd < 0 && fd != -ENOENT; }
 
 base::SharedBytes CopyOf(base::ByteView bytes) {
   base::ByteBuffer copy(bytes.size());
@@ -59,9 +64,13 @@ void Log::ReadReturned(uint64_t max_bytes, std::vector<Record>* out) {
     returned_.pop_front();
     Segment* segment = Find(key.segment);
     if (segment == nullptr) continue;
+    const int fd = ReadFd(*segment);
+    if (IsForNow(fd)) {
+      counters_.read_errors.Add(1);
+      return returned_.push_front(key);
+    }
     AddTally(&segment->unclaimed, key.source, -int64_t{key.items});
     base::ByteBuffer bytes(RecordBytes(key.payload_bytes));
-    const int fd = ReadFd(*segment);
     const int64_t n =
         fd < 0 ? fd : ReadFully(files_, fd, {bytes.data(), bytes.capacity()}, key.offset);
     if (n == static_cast<int64_t>(bytes.capacity())) {
@@ -85,6 +94,10 @@ void Log::ReadReturned(uint64_t max_bytes, std::vector<Record>* out) {
 }
 
 void Log::ReadSegment(Segment& segment, uint64_t max_bytes, std::vector<Record>* out) {
+  if (IsForNow(ReadFd(segment))) {
+    counters_.read_errors.Add(1);
+    return;
+  }
   size_t want = kChunkBytes;
   while (segment.read_offset < segment.committed_size) {
     if (!Fill(segment, want)) continue;

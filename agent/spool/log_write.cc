@@ -5,7 +5,7 @@
 #include <cstring>
 #include <random>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 #include "base/log.h"
 #include "spool/log.h"
 
@@ -209,6 +209,13 @@ void Log::CutBack(Segment& segment, uint64_t size, uint32_t records) {
 }
 
 bool Log::MakeRoom(uint64_t bytes) {
+  // Nothing goes for a record that would find no room even then.
+  uint64_t stays = bytes_;
+  for (const Segment& segment : segments_) {
+    if (!segment.sealed || segment.fd >= 0) break;
+    stays -= segment.size;
+  }
+  if (stays + bytes > options_.max_bytes) return false;
   while (bytes_ + bytes > options_.max_bytes) {
     if (segments_.empty()) return false;
     const Segment& oldest = segments_.front();
@@ -235,11 +242,7 @@ void Log::DropOldest() {
   for (const Tally& tally : lost) {
     if (tally.items == 0) continue;
     deps_.ledger.Lose(base::Loss::kShed, "spool_full", tally.items);
-    deps_.metrics
-        .Get(base::MetricKind::kCounter, "weft_spool_shed_items_total",
-             "Items that went undelivered with the oldest segment at the byte cap.",
-             {{"source", sources_[tally.source]}})
-        .Add(tally.items);
+    Counters::ShedItems(deps_.metrics, sources_[tally.source]).Add(tally.items);
   }
   const uint64_t number = segment.number;
   std::erase_if(returned_, [number](const RecordKey& key) { return key.segment == number; });

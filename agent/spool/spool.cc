@@ -47,6 +47,7 @@ base::Result<std::unique_ptr<Spool>> Spool::Open(const Options& options, Deps de
 
 Spool::Spool(const Options& options, Deps deps, std::unique_ptr<Log> log)
     : commit_interval_(options.commit_milliseconds),
+      max_bytes_(static_cast<uint64_t>(options.max_bytes)),
       deps_(std::move(deps)),
       log_(std::move(log)),
       refusing_gauge_(deps_.metrics.Get(base::MetricKind::kGauge, "weft_spool_refusing",
@@ -81,13 +82,33 @@ bool Spool::HasRoom(uint64_t bytes) const {
 bool Spool::Append(base::Gathered&& payload, const RecordMeta& meta, bool claimed,
                    AppendDone done) {
   if (!HasRoom(payload.size)) return false;
-  queued_bytes_ += payload.size;
+  Queue({std::move(payload), meta, claimed, std::move(done)});
+  return true;
+}
+
+void Spool::AppendLast(base::Gathered&& payload, const RecordMeta& meta, AppendDone done) {
+  Queue({std::move(payload), meta, /*claimed=*/false, std::move(done)});
+}
+
+void Spool::Queue(AppendWork&& append) {
+  queued_bytes_ += append.payload.size;
   {
     std::lock_guard lock(mutex_);
-    work_.appends.push_back({std::move(payload), meta, claimed, std::move(done)});
+    work_.appends.push_back(std::move(append));
   }
   wake_.notify_one();
-  return true;
+}
+
+bool Spool::Fits(uint64_t bytes) const {
+  return bytes <= kMaxPayloadBytes && RecordBytes(bytes) + 2 * kFirstRecord <= max_bytes_;
+}
+
+void Spool::Flush(std::function<void()> done) {
+  {
+    std::lock_guard lock(mutex_);
+    work_.flushes.push_back(std::move(done));
+  }
+  wake_.notify_one();
 }
 
 void Spool::Read(uint64_t max_bytes, ReadDone done) {
@@ -136,8 +157,9 @@ void Spool::Run() {
       settled_ = true;
     }
     for (AppendWork& append : work.appends) Write(std::move(append));
-    if (!group_.empty() && (closing || Steady::now() >= last_commit_ + commit_interval_))
-      CommitGroup();
+    const bool now = closing || !work.flushes.empty();
+    if (!group_.empty() && (now || Steady::now() >= last_commit_ + commit_interval_)) CommitGroup();
+    for (std::function<void()>& done : work.flushes) deps_.post(std::move(done));
     for (ReadWork& read : work.reads) {
       std::vector<Record> records = log_->Read(read.max_bytes);
       drained_records_.Add(records.size());

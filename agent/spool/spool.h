@@ -63,8 +63,15 @@ class Spool {
   // Log. False without room in the queue or while the disk refuses: `payload` is then untouched.
   [[nodiscard]] bool Append(base::Gathered&& payload, const RecordMeta& meta, bool claimed,
                             AppendDone done);
+  // At the end, for what is in memory anyway: whether there is room or not.
+  void AppendLast(base::Gathered&& payload, const RecordMeta& meta, AppendDone done);
   // Whether Append would take `bytes` now.
   bool HasRoom(uint64_t bytes) const;
+  // Whether a record of `bytes` could ever be kept.
+  bool Fits(uint64_t bytes) const;
+  // `done` comes behind the answers to everything that was appended before; what of it is kept is
+  // on disk by then.
+  void Flush(std::function<void()> done);
   // The oldest unclaimed records, at least one if there is one; claims them.
   void Read(uint64_t max_bytes, ReadDone done);
   void Settle(const RecordKey& key);
@@ -101,12 +108,16 @@ class Spool {
     std::vector<AppendWork> appends;
     std::vector<ReadWork> reads;
     std::vector<SettleWork> settles;
+    std::vector<std::function<void()>> flushes;
     bool closing = false;
-    bool empty() const { return appends.empty() && reads.empty() && settles.empty() && !closing; }
+    bool empty() const {
+      return appends.empty() && reads.empty() && settles.empty() && flushes.empty() && !closing;
+    }
   };
 
   Spool(const Options& options, Deps deps, std::unique_ptr<Log> log);
   void Run();
+  void Queue(AppendWork&& append);
   Work Take();
   void Write(AppendWork&& append);
   void CommitGroup();
@@ -116,6 +127,7 @@ class Spool {
   void SaveCursor(bool closing);
 
   const std::chrono::milliseconds commit_interval_;
+  const uint64_t max_bytes_;
   Deps deps_;
   std::unique_ptr<Log> log_;  // the worker's, once it runs
   base::Metric &refusing_gauge_, &queued_bytes_gauge_, &drained_records_;

@@ -37,10 +37,17 @@ base::Gathered PayloadOf(const model::OtlpBatch& batch) {
   return out;
 }
 
-RecordMeta MetaOf(const model::OtlpBatch& batch, uint64_t items) {
-  const std::string_view source = batch.receipt ? batch.receipt->wish().source : "";
-  return {batch.signal, static_cast<uint32_t>(std::min<uint64_t>(items, UINT32_MAX)),
+RecordMeta MetaOf(model::Signal signal, uint64_t items, const model::ReceiptRef& receipt) {
+  const std::string_view source = receipt ? receipt->wish().source : "";
+  return {signal, static_cast<uint32_t>(std::min<uint64_t>(items, UINT32_MAX)),
           source.empty() ? "kernel" : source};
+}
+
+// What the exporter gets with a batch that is on disk, or on its way there.
+constexpr std::string_view kOwnSource = "spool";
+model::ReceiptRef OwnReceipt() {
+  return std::make_shared<model::Receipt>(nullptr, 0,
+                                          model::ReceiptWish{ReceiptLevel::kTaken, kOwnSource});
 }
 
 }  // namespace
@@ -66,7 +73,8 @@ SpoolSink::SpoolSink(SinkDeps deps)
       window_(kSmallestWindow) {}
 
 SpoolSink::~SpoolSink() {
-  for (const EntryRef& entry : unwritten_) {
+  for (const EntryRef& entry : unwritten_) last_.insert(entry);
+  for (const EntryRef& entry : last_) {
     deps_.ledger.In(entry->meta.items);
     deps_.ledger.Lose(base::Loss::kShed, "disk_refused", entry->meta.items);
   }
@@ -89,8 +97,9 @@ PushResult SpoolSink::Overflow(model::OtlpBatch&& batch, uint64_t items) {
   if (!unwritten_.empty()) return PushResult::kBusy;
   auto entry = std::make_shared<Entry>();
   entry->payload = PayloadOf(batch);
-  entry->meta = MetaOf(batch, items);
-  if (!AppendEntry(entry, false)) return PushResult::kBusy;
+  entry->meta = MetaOf(batch.signal, items, batch.receipt);
+  if (!deps_.spool.Fits(entry->payload.size) || !AppendEntry(entry, false))
+    return PushResult::kBusy;
   overflow_items_.Add(items);
   model::OtlpBatch gone = std::move(batch);
   entry->hold = model::ReceiptHold(std::move(gone.receipt));
@@ -100,10 +109,15 @@ PushResult SpoolSink::Overflow(model::OtlpBatch&& batch, uint64_t items) {
 PushResult SpoolSink::PushDurable(model::OtlpBatch&& batch, uint64_t items) {
   auto entry = std::make_shared<Entry>();
   entry->payload = PayloadOf(batch);
-  entry->meta = MetaOf(batch, items);
-  if (!deps_.spool.HasRoom(entry->payload.size)) return PushResult::kBusy;
+  entry->meta = MetaOf(batch.signal, items, batch.receipt);
+  // Delivered is more than durable.
+  if (!deps_.spool.Fits(entry->payload.size)) return deps_.exporter.Push(std::move(batch));
+  if (!deps_.spool.HasRoom(entry->payload.size)) {
+    const bool delivers = deps_.exporter_is_well && deps_.exporter_is_well();
+    return delivers ? deps_.exporter.Push(std::move(batch)) : PushResult::kBusy;
+  }
   entry->hold = model::ReceiptHold(std::move(batch.receipt));
-  auto inner = std::make_shared<model::Receipt>(nullptr, 0);
+  const model::ReceiptRef inner = OwnReceipt();
   batch.receipt = inner;
   entry->claimed = deps_.exporter.Push(std::move(batch)) == PushResult::kTaken;
   const model::ReceiptRef outer = entry->hold.receipt();
@@ -135,6 +149,41 @@ bool SpoolSink::AppendEntry(const EntryRef& entry, bool claimed) {
       [this, alive = std::weak_ptr<int>(alive_), entry](base::Result<RecordKey> key) {
         if (!alive.expired()) OnAppended(entry, std::move(key));
       });
+}
+
+bool SpoolSink::Keep(model::Signal signal, const base::Gathered& payload, uint64_t items,
+                     const model::ReceiptRef& receipt) {
+  const model::ReceiptWish wish = receipt ? receipt->wish() : model::ReceiptWish{};
+  if (wish.source == kOwnSource) return true;
+  if (wish.level != ReceiptLevel::kTaken) return false;
+  auto entry = std::make_shared<Entry>();
+  entry->payload = payload;
+  entry->meta = MetaOf(signal, items, receipt);
+  last_.insert(entry);
+  base::Gathered bytes = payload;
+  deps_.spool.AppendLast(std::move(bytes), entry->meta,
+                         [this, alive = std::weak_ptr<int>(alive_), entry](auto key) {
+                           if (alive.expired()) return;
+                           // What the disk refuses now stays in the list, and is shed with it.
+                           if (key.ok()) last_.erase(entry);
+                           ++last_answers_;
+                           FinishIfDone(false);
+                         });
+  ++last_appends_;
+  return true;
+}
+
+void SpoolSink::Finish(std::chrono::nanoseconds budget, std::function<void()> done) {
+  finished_ = std::move(done);
+  deps_.run_after(budget, [this, alive = std::weak_ptr<int>(alive_)] {
+    if (!alive.expired()) FinishIfDone(true);
+  });
+  FinishIfDone(false);
+}
+
+void SpoolSink::FinishIfDone(bool late) {
+  if (!finished_ || (last_answers_ < last_appends_ && !late)) return;
+  std::exchange(finished_, nullptr)();
 }
 
 void SpoolSink::OnAppended(const EntryRef& entry, base::Result<RecordKey> key) {
@@ -217,7 +266,9 @@ void SpoolSink::OnRecords(std::vector<Record> records) {
     Drained drained;
     if (MakeBatch(std::move(record), &drained)) stalled_.push_back(std::move(drained));
   }
-  if (!records.empty()) Pump();
+  if (!records.empty()) return Pump();
+  // The disk may not be readable now.
+  if (deps_.spool.has_unread()) Schedule(Jittered(kDiskRetryDelay));
 }
 
 bool SpoolSink::MakeBatch(Record&& record, Drained* out) {
@@ -242,7 +293,7 @@ bool SpoolSink::MakeBatch(Record&& record, Drained* out) {
 bool SpoolSink::PushStalled() {
   while (!stalled_.empty()) {
     Drained& next = stalled_.front();
-    auto receipt = std::make_shared<model::Receipt>(nullptr, 0);
+    const model::ReceiptRef receipt = OwnReceipt();
     next.batch.receipt = receipt;
     if (deps_.exporter.Push(std::move(next.batch)) == PushResult::kBusy) {
       window_ = std::max(kSmallestWindow, window_ / 2);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <unordered_set>
 
 #include "base/ledger.h"
 #include "base/metrics.h"
@@ -29,9 +30,13 @@ struct SinkDeps {
   base::MetricRegistry& metrics;
   // Runs a task on the data thread after a while.
   std::function<void(std::chrono::nanoseconds, std::function<void()>)> run_after;
+  // The exporter delivers just now, so that its word can stand in for a disk that refuses. Empty:
+  // never.
+  std::function<bool()> exporter_is_well = {};
 };
 
-// Threads: the data thread. Order: Start? Push* Stop, then the exporter's drain, then Spool::Close.
+// Threads: the data thread. Order: Start? Push* Stop, then the exporter's drain with Keep*, Finish,
+// then Spool::Close.
 // A batch asks by its receipt's wish: kTaken and no receipt: memory, disk when the exporter is
 // busy. kDurable: disk and, while there is room, the exporter at the same time. kDelivered: the
 // exporter alone.
@@ -47,6 +52,12 @@ class SpoolSink final : public model::Sink<model::OtlpBatch> {
   [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override;
   // Takes nothing more and reads nothing more back.
   void Stop() { stopped_ = true; }
+  // What the exporter could not deliver before the end. False for what was never acknowledged: its
+  // client has it still.
+  bool Keep(model::Signal signal, const base::Gathered& payload, uint64_t items,
+            const model::ReceiptRef& receipt);
+  // Calls `done` when all that was kept is on disk, or cannot be, but not later than `budget`.
+  void Finish(std::chrono::nanoseconds budget, std::function<void()> done);
 
   // Bytes that were read back and are not settled yet.
   uint64_t draining_bytes() const { return draining_bytes_; }
@@ -64,6 +75,7 @@ class SpoolSink final : public model::Sink<model::OtlpBatch> {
   model::PushResult Overflow(model::OtlpBatch&& batch, uint64_t items);
   bool AppendEntry(const EntryRef& entry, bool claimed);
   void OnAppended(const EntryRef& entry, base::Result<RecordKey> key);
+  void FinishIfDone(bool late);
   void OnSettled(const EntryRef& entry, bool delivered, model::ReceiptFailure failure);
   void AppendAgain();
 
@@ -79,7 +91,10 @@ class SpoolSink final : public model::Sink<model::OtlpBatch> {
   base::Metric &overflow_items_, &undecodable_records_;
   bool stopped_ = false;
 
-  std::deque<EntryRef> unwritten_;  // acknowledged from memory, and the disk has refused them
+  std::deque<EntryRef> unwritten_;     // acknowledged from memory, and the disk has refused them
+  std::unordered_set<EntryRef> last_;  // kept at the end, not yet on disk
+  uint64_t last_appends_ = 0, last_answers_ = 0;
+  std::function<void()> finished_;
 
   bool reading_ = false, scheduled_ = false;
   std::deque<Drained> stalled_;  // read, and the exporter was busy

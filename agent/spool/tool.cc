@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/crc.h"
+#include "base/coding/crc.h"
 #include "protocols/otlp/json_write.h"
 #include "spool/cursor.h"
 #include "spool/format.h"

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/coding/percent.h"
+
 namespace weft::workload {
 namespace {
 
@@ -65,27 +67,6 @@ std::string ProgramName(const ProcessFacts& facts) {
   return {};
 }
 
-int Digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string PercentDecoded(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && Digit(text[i + 1]) >= 0 &&
-        Digit(text[i + 2]) >= 0) {
-      out += static_cast<char>(Digit(text[i + 1]) << 4 | Digit(text[i + 2]));
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 std::string_view Trimmed(std::string_view text) {
   size_t begin = text.find_first_not_of(" \t");
   if (begin == std::string_view::npos) return {};
@@ -101,7 +82,7 @@ void AddResourceAttributes(std::string_view list, ServiceIdentity* identity) {
     size_t equals = pair.find('=');
     if (equals == std::string_view::npos) continue;
     std::string key(Trimmed(pair.substr(0, equals))),
-        value = PercentDecoded(Trimmed(pair.substr(equals + 1)));
+        value = base::PercentDecode(Trimmed(pair.substr(equals + 1)));
     if (key.empty()) continue;
     if (key == "service.name")
       identity->service_name = value;

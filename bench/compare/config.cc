@@ -13,7 +13,7 @@ namespace {
 
 struct Mistake : std::runtime_error {
   Mistake(const YAML::Mark& at, const std::string& what)
-      : std::runtime_error(std::to_string(at.line + 1) + ": " + what) {}
+      : std::runtime_error(std::to_string(std::max(at.line, 0) + 1) + ": " + what) {}
 };
 
 // A map whose keys must all be asked for: what is left over is a mistake of the file.
@@ -245,7 +245,7 @@ std::string ReadComparison(const std::string& file, const std::string& text,
   } catch (const Mistake& wrong) {
     return file + ":" + wrong.what();
   } catch (const YAML::Exception& wrong) {
-    return file + ":" + std::to_string(wrong.mark.line + 1) + ": " + wrong.msg;
+    return file + ":" + std::to_string(std::max(wrong.mark.line, 0) + 1) + ": " + wrong.msg;
   }
   for (const auto& [name, value] : overrides) out->variables[name] = value;
   return "";
@@ -256,9 +256,9 @@ std::string Expand(std::string_view text,
   std::string out;
   while (true) {
     const size_t at = text.find("${");
-    const size_t end = text.find('}', at == std::string_view::npos ? at : at + 2);
+    const size_t end = at == std::string_view::npos ? at : text.find('}', at);
+    if (end == std::string_view::npos) return out.append(text);
     out += text.substr(0, at);
-    if (at == std::string_view::npos || end == std::string_view::npos) return out;
     out += value_of(text.substr(at + 2, end - at - 2));
     text.remove_prefix(end + 1);
   }

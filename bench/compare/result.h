@@ -10,7 +10,7 @@
 namespace weft::bench {
 
 // One load through one receiver.
-struct Run {
+struct RunResult {
   size_t receiver = 0, load = 0;  // indexes in the Comparison
   uint32_t repeat = 0;
   std::string wrong;         // why there is no result; then the figures are zero
@@ -43,10 +43,10 @@ struct Row {
 };
 
 // In the order of the file: by load, then by receiver.
-std::vector<Row> Rows(const Comparison& comparison, const std::vector<Run>& runs);
+std::vector<Row> Rows(const Comparison& comparison, const std::vector<RunResult>& runs);
 std::string TableText(const Comparison& comparison, const std::vector<Row>& rows);
 std::string Json(const Comparison& comparison, const std::vector<Row>& rows,
-                 const std::vector<Run>& runs);
+                 const std::vector<RunResult>& runs);
 // Bars of spans per CPU-second with their spread, one group a load.
 std::string PlotSvg(const Comparison& comparison, const std::vector<Row>& rows);
 

@@ -73,7 +73,7 @@ class Trial {
     if (!folder_.empty()) fs::remove_all(folder_, ignored);
   }
 
-  Run Go() {
+  RunResult Go() {
     if (folder_.empty())
       run_.wrong = "no temporary folder";
     else if (!StartSink() || !StartReceiver() || !RunTheLoad())
@@ -238,7 +238,7 @@ class Trial {
   std::string folder_, endpoint_;
   Process sink_, process_;  // the receiver ends first
   double cpu_before_ = 0;
-  Run run_;
+  RunResult run_;
 };
 
 std::string ReadAll(const CompareOptions& options, Comparison* comparison) {
@@ -263,7 +263,7 @@ std::string ReadAll(const CompareOptions& options, Comparison* comparison) {
   return "";
 }
 
-void KeepLog(const std::string& folder, const Comparison& comparison, const Run& run,
+void KeepLog(const std::string& folder, const Comparison& comparison, const RunResult& run,
              const std::string& log) {
   std::error_code ignored;
   fs::create_directories(folder, ignored);
@@ -272,8 +272,8 @@ void KeepLog(const std::string& folder, const Comparison& comparison, const Run&
             log);
 }
 
-std::vector<Run> RunAll(const Comparison& comparison, const std::string& logs) {
-  std::vector<Run> runs;
+std::vector<RunResult> RunAll(const Comparison& comparison, const std::string& logs) {
+  std::vector<RunResult> runs;
   const size_t count = comparison.receivers.size();
   for (uint32_t repeat = 0; repeat < comparison.repeats; ++repeat) {
     for (size_t load = 0; load < comparison.loads.size(); ++load) {
@@ -282,7 +282,7 @@ std::vector<Run> RunAll(const Comparison& comparison, const std::string& logs) {
         const size_t receiver = (i + repeat) % count;
         if (!Takes(comparison.receivers[receiver], comparison.loads[load])) continue;
         Trial trial(comparison, receiver, load, static_cast<uint32_t>(runs.size() + 1));
-        Run run = trial.Go();
+        RunResult run = trial.Go();
         run.repeat = repeat;
         std::fprintf(stderr, "%u/%u  %-24s %-16s %12.0f spans/CPU-s%s%s\n", repeat + 1,
                      comparison.repeats, comparison.loads[load].name.c_str(),
@@ -310,13 +310,13 @@ int RunCompare(const CompareOptions& options) {
     std::fprintf(stderr, "weft-bench: %s\n", wrong.c_str());
     return 2;
   }
-  const std::vector<Run> runs = RunAll(comparison, options.logs);
+  const std::vector<RunResult> runs = RunAll(comparison, options.logs);
   const std::vector<Row> rows = Rows(comparison, runs);
   std::printf("%s", TableText(comparison, rows).c_str());
   if (!Write(options.json_file, Json(comparison, rows, runs)) ||
       !Write(options.plot_file, PlotSvg(comparison, rows)))
     return 1;
-  for (const Run& run : runs)
+  for (const RunResult& run : runs)
     if (!run.wrong.empty()) return 1;
   return 0;
 }

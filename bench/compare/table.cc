@@ -8,9 +8,9 @@
 namespace weft::bench {
 namespace {
 
-Spread SpreadOf(const std::vector<const Run*>& runs, double Run::*figure) {
+Spread SpreadOf(const std::vector<const RunResult*>& runs, double RunResult::*figure) {
   std::vector<double> values;
-  for (const Run* run : runs)
+  for (const RunResult* run : runs)
     if (run->wrong.empty()) values.push_back(run->*figure);
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
@@ -20,23 +20,23 @@ Spread SpreadOf(const std::vector<const Run*>& runs, double Run::*figure) {
   return {median, values.front(), values.back()};
 }
 
-Row RowOf(size_t receiver, size_t load, const std::vector<const Run*>& runs) {
+Row RowOf(size_t receiver, size_t load, const std::vector<const RunResult*>& runs) {
   Row row;
   row.receiver = receiver, row.load = load;
   row.runs = static_cast<uint32_t>(runs.size());
   double sent = 0, requests = 0, spans = 0;
-  for (const Run* run : runs) {
+  for (const RunResult* run : runs) {
     row.valid += run->valid();
     row.lost += run->lost, row.duplicated += run->duplicated, row.refused += run->refused;
     sent += run->spans_sent, requests += run->requests, spans += run->spans_sent;
     if (!run->wrong.empty()) row.wrong = run->wrong;
   }
   row.lost_share = sent > 0 ? row.lost / sent : 0;
-  row.spans_per_cpu_second = SpreadOf(runs, &Run::spans_per_cpu_second);
-  row.spans_per_second = SpreadOf(runs, &Run::spans_per_second);
-  row.ack_p50_us = SpreadOf(runs, &Run::ack_p50_us);
-  row.ack_p99_us = SpreadOf(runs, &Run::ack_p99_us);
-  row.peak_rss_mib = SpreadOf(runs, &Run::peak_rss_mib);
+  row.spans_per_cpu_second = SpreadOf(runs, &RunResult::spans_per_cpu_second);
+  row.spans_per_second = SpreadOf(runs, &RunResult::spans_per_second);
+  row.ack_p50_us = SpreadOf(runs, &RunResult::ack_p50_us);
+  row.ack_p99_us = SpreadOf(runs, &RunResult::ack_p99_us);
+  row.peak_rss_mib = SpreadOf(runs, &RunResult::peak_rss_mib);
   const double share = spans > 0 ? requests / spans : 0;
   const Spread& s = row.spans_per_cpu_second;
   row.requests_per_cpu_second = {s.median * share, s.least * share, s.most * share};
@@ -130,7 +130,7 @@ std::string RowJson(const Comparison& comparison, const Row& row) {
          (row.wrong.empty() ? "" : ", \"wrong\": " + Quoted(row.wrong)) + "}";
 }
 
-std::string RunJson(const Comparison& comparison, const Run& run) {
+std::string RunJson(const Comparison& comparison, const RunResult& run) {
   return "{\"load\": " + Quoted(comparison.loads[run.load].name) +
          ", \"receiver\": " + Quoted(comparison.receivers[run.receiver].name) +
          ", \"repeat\": " + Figure(run.repeat) + ", \"spans_sent\": " + Figure(run.spans_sent) +
@@ -147,13 +147,13 @@ std::string RunJson(const Comparison& comparison, const Run& run) {
 
 }  // namespace
 
-std::vector<Row> Rows(const Comparison& comparison, const std::vector<Run>& runs) {
+std::vector<Row> Rows(const Comparison& comparison, const std::vector<RunResult>& runs) {
   std::vector<Row> rows;
   for (size_t load = 0; load < comparison.loads.size(); ++load) {
     double first = -1;
     for (size_t receiver = 0; receiver < comparison.receivers.size(); ++receiver) {
-      std::vector<const Run*> mine;
-      for (const Run& run : runs)
+      std::vector<const RunResult*> mine;
+      for (const RunResult& run : runs)
         if (run.load == load && run.receiver == receiver) mine.push_back(&run);
       if (mine.empty()) continue;
       Row row = RowOf(receiver, load, mine);
@@ -194,7 +194,7 @@ std::string TableText(const Comparison& comparison, const std::vector<Row>& rows
 }
 
 std::string Json(const Comparison& comparison, const std::vector<Row>& rows,
-                 const std::vector<Run>& runs) {
+                 const std::vector<RunResult>& runs) {
   std::string out = "{\n \"repeats\": " + Figure(comparison.repeats) + ",\n \"rows\": [";
   for (size_t i = 0; i < rows.size(); ++i)
     out += (i == 0 ? "\n  " : ",\n  ") + RowJson(comparison, rows[i]);

@@ -138,6 +138,8 @@ WEFT_ABI_LAYOUT(weft_connection, 104, _pad, 102);
 
 #define WEFT_DATA_PLAINTEXT \
 	1 /* out of a TLS library: positions count plaintext, `sequence` does not */
+#define WEFT_DATA_GOROUTINE \
+	2 /* of a Go program: `tid` is a goroutine, the one for whose request the call is made */
 
 /* DATA: a call, or a part of one, that moved `length` bytes; `captured` of them, from
  * `captured_offset` on, follow the struct. The record may have unused room behind them. On HTTP/2 a

@@ -5,14 +5,6 @@
 
 #include "lib/read.h"
 
-/* The observed call: what every record of it carries. */
-struct call {
-	__u64 time_ns;
-	__u64 pid_tgid;
-	__u32 direction;
-	__u32 flags; /* WEFT_DATA_… */
-};
-
 static __always_inline void *emit__ring(__u32 *cpu)
 {
 	void *ring;
@@ -33,9 +25,19 @@ static __always_inline void emit__fill_header(struct weft_record_header *h, __u6
 	h->cpu = cpu;
 }
 
-static __always_inline __u64 emit__process_start(void)
+/* Who makes the call. Asked of the task, which is asked for once: a helper costs 8 ns. */
+static __always_inline __u64 emit__pid_tgid(const struct task_struct *task)
 {
-	struct task_struct *leader = FIELD(current_task(), group_leader);
+#ifdef WEFT_STATE_HASH
+	return bpf_get_current_pid_tgid();
+#else
+	return (__u64)task->tgid << 32 | (__u32)task->pid;
+#endif
+}
+
+static __always_inline __u64 emit__process_start(const struct task_struct *task)
+{
+	struct task_struct *leader = FIELD(task, group_leader);
 
 	return FIELD(leader, start_boottime);
 }
@@ -61,7 +63,7 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 	emit__fill_header(&r->header, call->time_ns, kind, sizeof(*r), cpu);
 	r->cookie = s->cookie;
 	r->birth_ns = s->birth_ns;
-	r->process_start_ns = emit__process_start();
+	r->process_start_ns = call->process_start_ns;
 	r->tgid = call->pid_tgid >> 32;
 	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm),
 				  FIELD(current_task(), group_leader)->comm);
@@ -83,19 +85,22 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 	return true;
 }
 
-static __always_inline void emit__end(const struct socket_state *s, __u64 time_ns, __u16 kind,
-				      __u32 direction, __u64 position)
+SHARED int emit__end(struct socket_state *s, __u64 time_ns, __u32 kind, __u32 direction,
+		     __u64 position)
 {
 	struct weft_end *r;
 	__u32 cpu;
-	void *ring = emit__ring(&cpu);
+	void *ring;
 
+	if (!s)
+		return 0;
+	ring = emit__ring(&cpu);
 	if (!ring)
-		return;
+		return 0;
 	r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
 	if (!r) {
 		count__drop(WEFT_DROP_RING_FULL);
-		return;
+		return 0;
 	}
 	__builtin_memset(r, 0, sizeof(*r));
 	emit__fill_header(&r->header, time_ns, kind, sizeof(*r), cpu);
@@ -104,16 +109,8 @@ static __always_inline void emit__end(const struct socket_state *s, __u64 time_n
 	r->direction = direction;
 	r->protocol = s->protocol;
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	return 0;
 }
-
-/* What a data record says, apart from the bytes. */
-struct data {
-	__u64 position;
-	__u32 length;
-	__u32 sequence;
-	__u32 offset; /* of the first byte wanted */
-	__u32 want;   /* bytes to copy */
-};
 
 static __always_inline void emit__fill_data(struct weft_data *r, const struct socket_state *s,
 					    const struct call *call, const struct data *data,
@@ -122,21 +119,26 @@ static __always_inline void emit__fill_data(struct weft_data *r, const struct so
 	emit__fill_header(&r->header, call->time_ns, WEFT_RECORD_DATA, size, cpu);
 	r->cookie = s->cookie;
 	r->position = data->position;
-	r->process_start_ns = emit__process_start();
+	r->process_start_ns = call->process_start_ns;
 	r->length = data->length;
 	r->captured = 0;
 	r->captured_offset = data->offset;
 	r->sequence = data->sequence;
 	r->tgid = call->pid_tgid >> 32;
-	r->tid = call->pid_tgid;
+	r->tid = call->goroutine ? call->goroutine : (__u32)call->pid_tgid;
 	__builtin_memset(r->_pad, 0, sizeof(r->_pad));
 	r->direction = call->direction;
 	r->protocol = s->protocol;
-	r->flags = call->flags;
+	r->flags = call->flags | (call->goroutine ? WEFT_DATA_GOROUTINE : 0);
 }
 
 /* The first bytes of an HTTP/2 preface, as a number. */
 #define PREFACE_WORD 0x5448202a20495250ULL /* "PRI * HT" */
+
+/* "HTTP/1.1", " 200", and the empty line behind a head. */
+#define RESPONSE_WORD 0x312e312f50545448ULL
+#define STATUS_WORD 0x30303220
+#define HEAD_END_WORD 0x0a0d0a0d
 
 /* A connection that changes to HTTP/2 is told by its preface. */
 static __always_inline bool emit__is_preface(struct weft_data *r)
@@ -189,6 +191,18 @@ static __always_inline bool emit__flat(void *ring, const struct socket_state *s,
 	return is_preface;
 }
 
+/* Does the record's first piece, of `length` bytes, hold the head of an ordinary response and
+ * nothing else? Then what follows is a body, and not worth a read. */
+static __always_inline bool emit__is_whole_head(const struct weft_data *r, __u64 length)
+{
+	const __u8 *bytes = (const __u8 *)(r + 1);
+
+	length = BOUND(length, WEFT_CAPTURE_SMALL);
+	return length >= 16 && *(const __u64 *)bytes == RESPONSE_WORD &&
+	       *(const __u32 *)(bytes + 8) == STATUS_WORD &&
+	       *(const __u32 *)(bytes + length - 4) == HEAD_END_WORD;
+}
+
 /* A short record from the first two pieces, read straight into the ring. Twice the room, so that
  * the length of each may be bounded by itself. */
 static __always_inline bool emit__two_pieces(void *ring, const struct socket_state *s,
@@ -217,7 +231,7 @@ static __always_inline bool emit__two_pieces(void *ring, const struct socket_sta
 		count__unread_buffer();
 	else
 		r->captured = first;
-	if (second && r->captured == first &&
+	if (second && r->captured == first && !emit__is_whole_head(r, first) &&
 	    !bpf_probe_read_user((__u8 *)(r + 1) + first, second,
 				 (const void *)buffer->iovecs[1].base))
 		r->captured = first + second;
@@ -268,14 +282,18 @@ static __always_inline bool emit__gathered(const struct socket_state *s, const s
 }
 
 /* A record of data->want bytes, at least one, out of a buffer that is ready. True when the bytes
- * are an HTTP/2 preface. */
-static __always_inline bool emit__bytes(const struct socket_state *s, const struct call *call,
-					const struct data *data, struct user_buffer *buffer)
+ * are an HTTP/2 preface. A function of its own, because it needs much of the stack. */
+SHARED int emit__bytes(struct socket_state *s, struct call *call, struct data *data,
+		       struct user_buffer *buffer)
 {
-	__u64 from = buffer->base + data->offset;
+	__u64 from;
 	__u32 cpu;
-	void *ring = emit__ring(&cpu);
+	void *ring;
 
+	if (!s || !call || !data || !buffer)
+		return false;
+	from = buffer->base + data->offset;
+	ring = emit__ring(&cpu);
 	if (!ring)
 		return false;
 	if (buffer->iovec_count == 2 && data->want <= WEFT_CAPTURE_SMALL && data->offset == 0)
@@ -290,5 +308,15 @@ static __always_inline bool emit__bytes(const struct socket_state *s, const stru
 		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_LARGE, cpu);
 	return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MAX, cpu);
 }
+
+#ifdef WEFT_STATE_HASH
+__noinline int emit__bytes_apart(void)
+{
+	struct work *w = work__get();
+
+	return w ? emit__bytes(work__state(w), &w->call, &w->data, &w->buffer) : 0;
+}
+#define emit__bytes(s, call, data, buffer) emit__bytes_apart()
+#endif
 
 #endif /* WEFT_LIB_EMIT_H */

@@ -15,8 +15,10 @@
 
 /* A member of a struct of the kernel. */
 #define FIELD(pointer, member) BPF_CORE_READ(pointer, member)
-/* A function that is long or has a loop: where the kernel can it is verified once, by itself. */
-#define SHARED static __noinline __attribute__((unused))
+/* A function that is long or has a loop is verified once, by itself. Older kernels let such a function
+ * have numbers only: here it is a part of one of that kind, NAME_apart, which finds the rest in the
+ * work of the CPU. */
+#define SHARED static __always_inline __attribute__((unused))
 
 static __always_inline struct task_struct *current_task(void)
 {

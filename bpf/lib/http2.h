@@ -8,19 +8,16 @@
 #include "lib/emit.h"
 
 #define HTTP2_WINDOW SNIFF_WINDOW /* read at once */
-#define HTTP2_WINDOWS 4		  /* of one call; beyond them its rest is known by length only */
-#define HTTP2_FRAMES 16		  /* of one window */
+/* Windows of one call, beyond which its rest is known by length only, and frames of one window. Many
+ * streams in flight leave their frames in one call. */
+#ifdef WEFT_STATE_HASH
+#define HTTP2_WINDOWS 4
+#define HTTP2_FRAMES 16
+#else
+#define HTTP2_WINDOWS 16
+#define HTTP2_FRAMES 32
+#endif
 #define HTTP2_DATA_COPIED 8 /* of a payload of DATA: padding and the prefix of a gRPC message */
-
-/* A piece of a call that lies in the scratch, behind what came of a header before it. */
-struct http2_window {
-	__u32 have; /* bytes in the scratch */
-	__u32 left; /* bytes from the window's start to the call's end */
-	/* What the walk answers: how far it has come, which is beyond `have` in a payload of DATA;
-	 * and how much is worth a copy. */
-	__u32 at;
-	__u32 useful;
-};
 
 /* One step of the walk: the rest of a payload, then a header; false when it is over. All that it
  * knows is in memory, so that the verifier need not follow numbers from step to step. */
@@ -65,6 +62,20 @@ static __always_inline bool http2__step(struct direction_state *d, const struct 
 	return true;
 }
 
+/* Moves the direction over what the call holds of a payload of DATA. */
+static __always_inline void http2__pass_data(struct direction_state *d,
+					     volatile struct http2_window *w)
+{
+	__u32 n = w->left - w->at;
+
+	if (!d->frame_is_data)
+		return;
+	if (n > d->frame_left)
+		n = d->frame_left;
+	d->frame_left -= n;
+	w->at += n;
+}
+
 /* Moves the direction over the window. A function of its own, and not a static one: so the verifier
  * looks at its loop once. */
 SHARED int http2__walk(struct direction_state *d, struct gather_scratch *g,
@@ -79,6 +90,7 @@ SHARED int http2__walk(struct direction_state *d, struct gather_scratch *g,
 	for (i = 0; i < HTTP2_FRAMES; i++)
 		if (!http2__step(d, g, w, have))
 			break;
+	http2__pass_data(d, w); /* behind the last header that there was a step for */
 	return 0;
 }
 
@@ -93,6 +105,31 @@ SHARED int http2__recover(struct direction_state *d, struct gather_scratch *g,
 	d->frame_left = 0;
 	return 1;
 }
+
+#ifdef WEFT_STATE_HASH
+static __always_inline struct direction_state *http2__direction(const struct work *w)
+{
+	struct socket_state *s = work__state(w);
+
+	return s ? &s->direction[w->call.direction & 1] : NULL;
+}
+
+__noinline int http2__walk_apart(void)
+{
+	struct work *w = work__get();
+
+	return w ? http2__walk(http2__direction(w), work__scratch(), &w->window) : 0;
+}
+
+__noinline int http2__recover_apart(void)
+{
+	struct work *w = work__get();
+
+	return w ? http2__recover(http2__direction(w), work__scratch(), &w->window) : 0;
+}
+#define http2__walk(d, g, w) http2__walk_apart()
+#define http2__recover(d, g, w) http2__recover_apart()
+#endif
 
 /* Bytes at the start of the call that lie in a payload of DATA; the direction moves over them. */
 static __always_inline __u32 http2__skip_data(struct direction_state *d, __u32 left)
@@ -110,33 +147,36 @@ static __always_inline __u32 http2__skip_data(struct direction_state *d, __u32 l
 static __always_inline __u32 http2__part(const struct socket_state *s, struct direction_state *d,
 					 const struct call *call, const struct data *data,
 					 struct user_buffer *buffer, struct gather_scratch *g,
-					 __u32 offset)
+					 struct http2_window *w, __u32 offset)
 {
 	struct data part = {.position = data->position + offset,
 			    .sequence = data->sequence + offset};
-	struct http2_window w = {.left = data->length - offset};
 	__u32 had = 0, n;
 
-	part.offset = http2__skip_data(d, w.left);
-	w.left -= part.offset;
-	if (w.left) {
+	w->have = 0;
+	w->left = data->length - offset;
+	w->at = 0;
+	w->useful = 0;
+	part.offset = http2__skip_data(d, w->left);
+	w->left -= part.offset;
+	if (w->left) {
 		had = d->frames_lost ? 0 : BOUND(d->header_have, 8);
 		d->header_have = 0;
 		__builtin_memcpy(g->bytes, &d->header, sizeof(d->header));
 		n = read__copy(buffer, g, offset + part.offset,
-			       w.left < HTTP2_WINDOW ? w.left : HTTP2_WINDOW, had);
+			       w->left < HTTP2_WINDOW ? w->left : HTTP2_WINDOW, had);
 		if (n == 0) {
 			count__unread_buffer();
 			return 0;
 		}
-		w.have = had + n;
-		w.left += had;
-		if (d->frames_lost && (offset || !http2__recover(d, g, &w)))
+		w->have = had + n;
+		w->left += had;
+		if (d->frames_lost && (offset || !http2__recover(d, g, w)))
 			return 0;
-		http2__walk(d, g, &w);
+		http2__walk(d, g, w);
 	}
-	part.length = part.offset + w.at - had;
-	part.want = w.useful - had;
+	part.length = part.offset + w->at - had;
+	part.want = w->useful - had;
 	emit__scratch(s, call, &part, g, had);
 	return part.length;
 }
@@ -148,7 +188,11 @@ SHARED int http2__call(struct socket_state *s, struct call *call, struct data *d
 {
 	struct gather_scratch *g = NULL;
 	struct direction_state *d;
-	struct data rest;
+#ifdef WEFT_STATE_HASH
+	struct http2_window *w = &((struct work *)call)->window;
+#else
+	struct http2_window window, *w = &window;
+#endif
 	__u32 offset = 0, n;
 	int i;
 
@@ -158,7 +202,7 @@ SHARED int http2__call(struct socket_state *s, struct call *call, struct data *d
 	if (buffer->kind == BUFFER_FLAT)
 		g = scratch__take(bpf_get_smp_processor_id());
 	for (i = 0; g && i < HTTP2_WINDOWS && offset < data->length; i++) {
-		n = http2__part(s, d, call, data, buffer, g, offset);
+		n = http2__part(s, d, call, data, buffer, g, w, offset);
 		if (n == 0)
 			break;
 		offset += n;
@@ -168,12 +212,21 @@ SHARED int http2__call(struct socket_state *s, struct call *call, struct data *d
 	if (offset >= data->length)
 		return 0;
 	d->frames_lost = 1;
-	rest = *data;
-	rest.position += offset;
-	rest.sequence += offset;
-	rest.length -= offset;
-	emit__length(s, call, &rest);
+	data->position += offset;
+	data->sequence += offset;
+	data->length -= offset;
+	emit__length(s, call, data);
 	return 0;
 }
+
+#ifdef WEFT_STATE_HASH
+__noinline int http2__call_apart(void)
+{
+	struct work *w = work__get();
+
+	return w ? http2__call(work__state(w), &w->call, &w->data, &w->buffer) : 0;
+}
+#define http2__call(s, call, data, buffer) http2__call_apart()
+#endif
 
 #endif /* WEFT_LIB_HTTP2_H */

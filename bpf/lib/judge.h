@@ -93,6 +93,35 @@ SHARED int judge__is_http1(struct gather_scratch *g, __u32 have, __u32 responses
 	return MATCH_HTTP1;
 }
 
+#ifdef WEFT_STATE_HASH
+__noinline int judge__match_apart(__u32 have, __u32 expect)
+{
+	struct work *w = work__get();
+	struct socket_state *s = w ? work__state(w) : NULL;
+
+	return s ? judge__match(&s->prefix, have, expect) : MATCH_NO;
+}
+
+__noinline int judge__line_end_apart(__u32 have)
+{
+	return judge__line_end(work__scratch(), have);
+}
+
+__noinline int judge__is_framed_apart(__u32 have, __u32 moved)
+{
+	return judge__is_framed(work__scratch(), have, moved);
+}
+
+__noinline int judge__is_http1_apart(__u32 have, __u32 responses, __u32 end)
+{
+	return judge__is_http1(work__scratch(), have, responses, end);
+}
+#define judge__match(prefix, have, expect) judge__match_apart(have, expect)
+#define judge__line_end(g, have) judge__line_end_apart(have)
+#define judge__is_framed(g, have, moved) judge__is_framed_apart(have, moved)
+#define judge__is_http1(g, have, responses, end) judge__is_http1_apart(have, responses, end)
+#endif
+
 /* The same for a call somewhere on a connection that is older than the programs. `at_start`: a
  * whole request line may be believed, though nobody has seen what stood before it. */
 static __always_inline int judge__match_joined(struct gather_scratch *g, __u32 have, __u32 moved,

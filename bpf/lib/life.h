@@ -11,12 +11,15 @@ static __always_inline bool life__is_recorded(const struct socket_state *s)
 }
 
 /* The peer's FIN has arrived and all before it was read. */
-static __always_inline void life__check_receive_end(struct sock *sk, const struct tcp_sock *tp,
-						    struct socket_state *s, __u64 time_ns)
+static __always_inline void life__check_receive_end(struct sock *sk, struct socket_state *s,
+						    __u64 time_ns)
 {
+	struct tcp_sock *tp;
+
 	if (!(FIELD(sk, sk_shutdown) & RCV_SHUTDOWN) || (s->flags & SOCKET_RECEIVE_ENDED))
 		return;
-	if (FIELD(tp, rcv_nxt) - FIELD(tp, copied_seq) > 1)
+	tp = socket__tcp(sk);
+	if (!tp || FIELD(tp, rcv_nxt) - FIELD(tp, copied_seq) > 1)
 		return;
 	s->flags |= SOCKET_RECEIVE_ENDED;
 	emit__end(s, time_ns, WEFT_RECORD_END, WEFT_RECEIVE, s->direction[WEFT_RECEIVE].end);
@@ -55,14 +58,11 @@ static __always_inline void life__closed(struct sock *sk)
 static __always_inline void life__ending(struct sock *sk, int new_state)
 {
 	struct socket_state *s = socket__find(sk);
-	struct tcp_sock *tp;
 
 	if (!s || !life__is_recorded(s) || !(s->flags & SOCKET_ANNOUNCED))
 		return; /* not ours */
 	if (new_state == TCP_CLOSE_WAIT) {
-		tp = socket__tcp(sk);
-		if (tp)
-			life__check_receive_end(sk, tp, s, bpf_ktime_get_ns());
+		life__check_receive_end(sk, s, bpf_ktime_get_ns());
 		return;
 	}
 	if (s->flags & SOCKET_SEND_ENDED)

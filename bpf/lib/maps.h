@@ -116,6 +116,13 @@ struct {
  * per-CPU map). The agent sets the number of entries. */
 struct gather_scratch {
 	__u64 taken; /* a tracepoint runs without preemption, a uprobe does not */
+	/* How far a copy of several pieces has come. Here, so that the verifier need not follow the
+	 * numbers through the loop. */
+	struct copy_state {
+		__u64 copied;
+		__u64 passed; /* bytes still to be left out */
+		__u64 gone;   /* bytes in the pieces at hand that lie behind */
+	} copy;
 	struct weft_data head;
 	__u8 bytes[2 * WEFT_CAPTURE_MAX + 8];
 };
@@ -126,14 +133,16 @@ struct {
 	__type(value, struct gather_scratch);
 } scratch SEC(".maps");
 
-/* Bounds a length in a way that the compiler cannot see through and the verifier can. */
-#define BOUND(value, limit)                       \
-	({                                        \
-		__u64 bounded = (value);          \
-		asm volatile("" : "+r"(bounded)); \
-		if (bounded > (limit))            \
-			bounded = (limit);        \
-		bounded;                          \
+/* Bounds a length in the very register that holds it: a comparison that the compiler makes may look at
+ * a copy, and then older verifiers know nothing of the value itself. */
+#define BOUND(value, limit)                             \
+	({                                              \
+		__u64 bounded = (value), most = (limit); \
+		asm volatile("if %0 <= %1 goto +1\n\t"  \
+			     "%0 = %1"                   \
+			     : "+r"(bounded)             \
+			     : "r"(most));               \
+		bounded;                                 \
 	})
 
 static __always_inline struct weft_counters *counters__get(void)

@@ -50,12 +50,24 @@ static __always_inline void open_call__message(struct open_call *c, const struct
 	if (iov_iter__is_one_piece(i)) {
 		c->kind = BUFFER_FLAT;
 		c->base = (__u64)FIELD(i, ubuf) + skip;
-		c->length = FIELD(i, count) ;
+		c->length = FIELD(i, count);
 	} else if (iov_iter__is_pieces(i) && !skip) {
 		c->kind = BUFFER_KERNEL_IOVECS;
 		c->base = iov_iter__pieces(i);
 		c->length = FIELD(i, nr_segs);
 	}
+}
+
+/* A function of the kernel that carries a message of a TCP socket, or pages when there is none. */
+static __always_inline int open_call__enter(struct sock *sk, const struct msghdr *message,
+					    __u32 flags)
+{
+	struct open_call c = {.sk = (__u64)sk, .flags = flags};
+
+	if (message)
+		open_call__message(&c, message);
+	open_call__begin(&c);
+	return 0;
 }
 
 /* A TCP or UDP socket of the internet families? The protocol, or 0. */

@@ -32,7 +32,8 @@ static __always_inline void probe__advance(struct direction_state *d, const stru
 /* A UDP socket: its owner, once. */
 static __always_inline int probe__udp_send(struct sock *sk, int ret)
 {
-	struct call call = {.pid_tgid = bpf_get_current_pid_tgid()};
+	struct task_struct *task = current_task();
+	struct call call = {.pid_tgid = emit__pid_tgid(task)};
 	struct socket_state *s;
 
 	if (ret < 0 || call.pid_tgid >> 32 == settings.own_tgid)
@@ -41,6 +42,7 @@ static __always_inline int probe__udp_send(struct sock *sk, int ret)
 	if (s && (s->flags & SOCKET_ANNOUNCED))
 		return 0; /* known already */
 	call.time_ns = bpf_ktime_get_ns();
+	call.process_start_ns = emit__process_start(task);
 	if (!s)
 		s = socket__create(sk, call.time_ns, 0);
 	if (s && emit__connection(sk, s, &call, WEFT_RECORD_SOCKET_OWNER))
@@ -85,18 +87,21 @@ static __always_inline int probe__dismissed(struct sock *sk, struct socket_state
 
 /* A call that moved bytes, or met the end of the stream, on a TCP socket. `memory` is that of the
  * call, unless it does not hold what the call moved. */
-static __always_inline int probe__tcp_data(struct sock *sk, int ret, const __u32 direction,
-					   call_memory memory)
+static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int ret,
+					   const __u32 direction, call_memory memory)
 {
-	struct call call = {.pid_tgid = bpf_get_current_pid_tgid(), .direction = direction};
-	struct data data = {.length = ret};
-	struct user_buffer buffer;
+	struct task_struct *task = current_task();
+	struct user_buffer *buffer = &w->buffer;
+	struct call *call = &w->call;
+	struct data *data = &w->data;
 	struct direction_state *d;
 	struct socket_state *s;
 	struct tcp_sock *tp;
-	bool first, turned, at_start = false;
+	__u32 how, may_start = 0;
 
-	if (call.pid_tgid >> 32 == settings.own_tgid)
+	*call = (struct call){.pid_tgid = emit__pid_tgid(task), .direction = direction};
+	*data = (struct data){.length = ret};
+	if (call->pid_tgid >> 32 == settings.own_tgid)
 		return 0; /* not ours */
 	s = socket__find(sk);
 	if (s && s->verdict == VERDICT_OTHER)
@@ -104,44 +109,64 @@ static __always_inline int probe__tcp_data(struct sock *sk, int ret, const __u32
 	tp = socket__tcp(sk);
 	if (!tp)
 		return 0; /* not ours */
+	call->process_start_ns = emit__process_start(task);
 	if (s && s->verdict == VERDICT_TLS && ret) {
 		probe__advance(&s->direction[direction], sk, socket__sequence(tp, direction),
-			       direction, &data);
-		return probe__ciphertext(sk, s, &call, ret);
+			       direction, data);
+		return probe__ciphertext(sk, s, call, ret);
 	}
-	call.time_ns = bpf_ktime_get_ns();
+	call->time_ns = bpf_ktime_get_ns();
 	if (ret == 0) {
 		if (s && life__is_recorded(s))
-			life__check_receive_end(sk, tp, s, call.time_ns);
+			life__check_receive_end(sk, s, call->time_ns);
 		return 0; /* no bytes */
 	}
 	if (!s) {
-		s = socket__adopt(sk, tp, call.time_ns, direction, ret);
-		at_start = socket__may_start(tp, direction, ret);
+		s = socket__adopt(sk, tp, call->time_ns, direction, ret);
+		may_start = socket__may_start(tp, direction, ret) ? CALL_MAY_START : 0;
 	}
 	if (!s)
 		return 0; /* counted */
 	d = &s->direction[direction];
-	probe__advance(d, sk, socket__sequence(tp, direction), direction, &data);
-	turned = stream__turn(s, direction, &first);
-	buffer.kind = BUFFER_NONE;
-	buffer.iovec_count = 0;
+	probe__advance(d, sk, socket__sequence(tp, direction) - read__behind(memory), direction,
+		       data);
+	how = stream__turn(s, direction) | may_start;
+	buffer->kind = BUFFER_NONE;
+	buffer->iovec_count = 0;
 	if (memory && socket__has_file(sk))
-		read__where(d, direction, memory, &buffer);
+		read__where(d, task, memory, direction, buffer);
 	if (s->verdict == VERDICT_UNKNOWN) {
 		if (s->flags & SOCKET_JOINED)
-			socket__announce(sk, s, &call);
-		if (!stream__judge(s, &call, &data, &buffer, first, turned, at_start))
+			socket__announce(sk, s, call);
+		if (!stream__judge(s, call, data, buffer, how))
 			return s->verdict == VERDICT_UNKNOWN ? 0
-							     : probe__dismissed(sk, s, &call, ret);
+							     : probe__dismissed(sk, s, call, ret);
 	}
-	socket__announce(sk, s, &call);
+	socket__announce(sk, s, call);
 	if (!(s->flags & SOCKET_ANNOUNCED))
 		return 0; /* counted where there was no room for it */
-	stream__record(s, &call, &data, &buffer);
+	stream__record(s, call, data, buffer);
 	if (direction == WEFT_RECEIVE)
-		life__check_receive_end(sk, tp, s, call.time_ns);
+		life__check_receive_end(sk, s, call->time_ns);
 	return 0;
+}
+
+static __always_inline int probe__tcp_data(struct sock *sk, int ret, const __u32 direction,
+					   call_memory memory)
+{
+#ifdef WEFT_STATE_HASH
+	struct work *w = work__take(sk);
+
+	if (!w)
+		return 0; /* counted */
+	probe__tcp_work(sk, w, ret, direction, memory);
+	work__give_back(w);
+	return 0;
+#else
+	struct work w;
+
+	return probe__tcp_work(sk, &w, ret, direction, memory);
+#endif
 }
 
 #endif /* WEFT_LIB_PROBE_H */

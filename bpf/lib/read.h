@@ -3,32 +3,8 @@
 #ifndef WEFT_LIB_READ_H
 #define WEFT_LIB_READ_H
 
-#include "lib/maps.h"
+#include "lib/work.h"
 
-#define IOVECS 8
-
-struct user_iovec {
-	__u64 base;
-	__u64 length;
-};
-
-/* Where the bytes of the call lie. First as the call says it (read__where), which reads no memory
- * of the caller; ready to be read after read__fetch. One piece: `base`, `length`. Several:
- * `iovecs`. */
-struct user_buffer {
-	__u64 base;
-	__u64 length;
-	__u32 iovec_count; /* 0: one piece */
-	__u32 kind;	   /* BUFFER_…; FLAT once it is ready, NONE when it is out of reach */
-	struct user_iovec iovecs[IOVECS];
-};
-
-#define BUFFER_NONE 0 /* not a call that we can decode */
-#define BUFFER_FLAT 1
-#define BUFFER_IOVECS 2
-#define BUFFER_MSG 3
-#define BUFFER_MMSG 4
-#define BUFFER_KERNEL_IOVECS 5 /* the array is a copy in the kernel */
 
 #ifdef WEFT_STATE_HASH
 
@@ -38,14 +14,22 @@ struct open_call {
 	__u64 base; /* as in user_buffer */
 	__u64 length;
 	__u32 kind;
-	__u32 flags; /* MSG_… */
+	__u32 flags;  /* MSG_… */
+	__u32 behind; /* bytes that the socket has moved since */
+	__u32 _pad;
 };
 
 /* What is known of a call's memory: null when it does not hold what the call moved. */
 typedef const struct open_call *call_memory;
 
-static __always_inline void read__where(struct direction_state *d, __u32 direction,
-					call_memory memory, struct user_buffer *buffer)
+static __always_inline __u32 read__behind(call_memory memory)
+{
+	return memory ? memory->behind : 0;
+}
+
+static __always_inline void read__where(struct direction_state *d, struct task_struct *task,
+					call_memory memory, __u32 direction,
+					struct user_buffer *buffer)
 {
 	buffer->base = memory->base;
 	buffer->length = memory->length;
@@ -56,6 +40,11 @@ static __always_inline void read__where(struct direction_state *d, __u32 directi
 
 /* False when the call's memory does not hold what it moved; else its registers tell the rest. */
 typedef bool call_memory;
+
+static __always_inline __u32 read__behind(call_memory memory)
+{
+	return 0;
+}
 
 /* Set once any TCP socket used sendmmsg or recvmmsg: only then do failed calls cost anything. */
 __u32 mmsg_seen;
@@ -82,9 +71,9 @@ static __always_inline int read__call_kind(__u64 nr, __u32 direction)
 
 /* The kind of the running call, and its second and third argument. A kernel thread, an io_uring
  * worker, task work behind a call and a 32-bit call have no registers that we may believe. */
-static __always_inline int read__call(__u32 direction, __u64 *second, __u64 *third)
+static __always_inline int read__call(struct task_struct *task, __u32 direction, __u64 *second,
+				      __u64 *third)
 {
-	struct task_struct *task = current_task();
 	struct pt_regs *regs;
 
 	if (task->flags & (PF_KTHREAD | PF_IO_WORKER))
@@ -130,11 +119,12 @@ static __always_inline void read__check_short_send(struct direction_state *d, __
 }
 
 /* What the running call says about its memory. */
-static __always_inline void read__where(struct direction_state *d, __u32 direction,
-					call_memory memory, struct user_buffer *buffer)
+static __always_inline void read__where(struct direction_state *d, struct task_struct *task,
+					call_memory memory, __u32 direction,
+					struct user_buffer *buffer)
 {
 	buffer->iovec_count = 0;
-	buffer->kind = read__call(direction, &buffer->base, &buffer->length);
+	buffer->kind = read__call(task, direction, &buffer->base, &buffer->length);
 	if (buffer->kind == BUFFER_MMSG)
 		buffer->base = read__mmsg(d, buffer->base, buffer->length);
 	else
@@ -150,16 +140,22 @@ static __always_inline int read__msghdr(__u64 address, struct user_iovec *array)
 	return bpf_probe_read_user(array, sizeof(*array), (const void *)(address + 16));
 }
 
-static __always_inline int read__iovecs(struct user_buffer *buffer, __u32 kind, __u64 count,
-					__u64 from)
+/* Takes the pieces from `first` on to hand; false when there is none, or it cannot be read. */
+static __always_inline bool read__pieces(struct user_buffer *buffer, __u32 first)
 {
-	__u32 size = count * sizeof(struct user_iovec);
+	__u32 left = buffer->iovec_count - first, size = sizeof(buffer->iovecs);
+	const void *from = (const void *)(buffer->base + first * sizeof(struct user_iovec));
 
+	if (first >= buffer->iovec_count)
+		return false;
+	buffer->first = first;
+	if (left < IOVECS)
+		size = BOUND(left, IOVECS) * sizeof(struct user_iovec);
 #ifdef WEFT_STATE_HASH
-	if (kind == BUFFER_KERNEL_IOVECS)
-		return bpf_probe_read_kernel(buffer->iovecs, size, (const void *)from);
+	if (buffer->in_kernel)
+		return !bpf_probe_read_kernel(buffer->iovecs, size, from);
 #endif
-	return bpf_probe_read_user(buffer->iovecs, size, (const void *)from);
+	return !bpf_probe_read_user(buffer->iovecs, size, from);
 }
 
 /* Makes `buffer` ready, for a call that moved `moved` bytes. Where that fails its kind is NONE. */
@@ -168,24 +164,27 @@ static __always_inline bool read__fetch(struct direction_state *d, __u32 directi
 {
 	struct user_iovec array = {.base = buffer->base, .length = buffer->length};
 	__u32 kind = buffer->kind;
-	__u64 count;
 
 	if (kind == BUFFER_FLAT || kind == BUFFER_NONE)
 		return kind == BUFFER_FLAT;
 	buffer->kind = BUFFER_NONE;
 	if ((kind == BUFFER_MSG || kind == BUFFER_MMSG) && read__msghdr(buffer->base, &array))
 		return false;
-	count = BOUND(array.length, IOVECS);
 	__builtin_memset(buffer->iovecs, 0, sizeof(buffer->iovecs));
-	if (count == 0 || read__iovecs(buffer, kind, count, array.base))
+	buffer->iovec_count = BOUND(array.length, PIECES_OF_A_CALL);
+	buffer->base = array.base;
+	buffer->length = 0;
+	buffer->in_kernel = kind == BUFFER_KERNEL_IOVECS;
+	if (!read__pieces(buffer, 0)) {
+		buffer->iovec_count = 0;
 		return false;
-	buffer->iovec_count = count;
+	}
 	buffer->kind = BUFFER_FLAT;
 #ifndef WEFT_STATE_HASH
 	if (kind == BUFFER_MMSG && direction == WEFT_SEND)
 		read__check_short_send(d, moved, buffer);
 #endif
-	if (count == 1 || buffer->iovecs[0].length >= moved) {
+	if (buffer->iovec_count == 1 || buffer->iovecs[0].length >= moved) {
 		buffer->base = buffer->iovecs[0].base;
 		buffer->length = buffer->iovecs[0].length;
 		buffer->iovec_count = 0;
@@ -197,48 +196,88 @@ static __always_inline bool read__fetch(struct direction_state *d, __u32 directi
  * before they let it go to a function. */
 static __always_inline void read__fill(struct user_buffer *buffer)
 {
-	if (!buffer->iovec_count)
-		__builtin_memset(buffer->iovecs, 0, sizeof(buffer->iovecs));
+	if (buffer->iovec_count)
+		return;
+	buffer->first = 0;
+	buffer->in_kernel = 0;
+	__builtin_memset(buffer->iovecs, 0, sizeof(buffer->iovecs));
+}
+
+/* Up to `want` bytes of a piece, from `skip` on, to `to`; returns how many, 0 when they cannot be
+ * read. */
+static __always_inline __u64 read__piece(__u8 *to, __u64 base, __u64 length, __u64 skip, __u64 want)
+{
+	__u64 n = length - skip;
+
+	if (n > want)
+		n = want;
+	n = BOUND(n, WEFT_CAPTURE_MAX);
+	return bpf_probe_read_user(to, n, (const void *)(base + skip)) ? 0 : n;
 }
 
 /* Copies up to `want` bytes, from `skip` on, into the scratch, behind the `before` bytes (at most
- * 8) that it holds already; returns how many. A function of its own, and not a static one: so the
- * verifier looks at its loop once. */
-SHARED int read__copy(struct user_buffer *buffer, struct gather_scratch *to, __u32 skip,
-			  __u32 want, __u32 before)
+ * 8) that it holds already; returns how many: fewer where more pieces than one read may cover are
+ * in the way. The next read does best to go on behind this one. A function of its own, and not a
+ * static one: so the verifier looks at its loop once. */
+SHARED int read__copy(struct user_buffer *buffer, struct gather_scratch *to, __u32 skip, __u32 want,
+		      __u32 before)
 {
-	__u64 copied = 0, passed = skip;
-	int i;
+	volatile struct copy_state *c;
+	__u64 length, n;
+	__u32 i, place;
 
 	if (!to || !buffer || buffer->kind != BUFFER_FLAT)
 		return 0;
-	for (i = 0; i < IOVECS; i++) {
-		__u64 base = buffer->base, length = buffer->length, n;
-
-		if (copied >= want || (i > 0 && (__u32)i >= buffer->iovec_count))
-			break;
-		if (buffer->iovec_count) {
-			base = buffer->iovecs[i].base;
-			length = buffer->iovecs[i].length;
-		}
-		if (length <= passed) {
-			passed -= length;
-			continue;
-		}
-		base += passed;
-		length -= passed;
-		passed = 0;
-		n = want - copied;
-		if (n > length)
-			n = length;
-		n = BOUND(n, WEFT_CAPTURE_MAX);
-		copied = BOUND(copied, WEFT_CAPTURE_MAX);
-		if (bpf_probe_read_user(to->bytes + BOUND(before, 8) + copied, n,
-					(const void *)base))
-			break;
-		copied += n;
+	before = BOUND(before, 8);
+	if (!buffer->iovec_count)
+		return buffer->length <= skip ? 0
+					      : read__piece(to->bytes + before, buffer->base,
+							    buffer->length, skip, want);
+	if (skip < buffer->length) {
+		buffer->length = 0;
+		if (!read__pieces(buffer, 0))
+			return 0;
 	}
-	return copied;
+	c = &to->copy;
+	c->copied = 0;
+	c->gone = 0;
+	c->passed = skip - buffer->length;
+	for (i = 0; i < PIECES_OF_A_READ; i++) {
+		place = i % IOVECS;
+		length = buffer->iovecs[place].length;
+		c->gone += length;
+		if (length > c->passed) {
+			n = read__piece(to->bytes + before + BOUND(c->copied, WEFT_CAPTURE_MAX),
+					buffer->iovecs[place].base, length, c->passed,
+					want - c->copied);
+			c->copied += n;
+			if (n == 0 || c->copied >= want)
+				break;
+			c->passed = length;
+		}
+		c->passed -= length;
+		if (buffer->first + place + 1 >= buffer->iovec_count)
+			break;
+		if (place < IOVECS - 1)
+			continue;
+		buffer->length += c->gone;
+		c->gone = 0;
+		if (!read__pieces(buffer, buffer->first + IOVECS)) {
+			buffer->kind = BUFFER_NONE;
+			break;
+		}
+	}
+	return c->copied;
 }
+
+#ifdef WEFT_STATE_HASH
+__noinline int read__copy_apart(__u32 skip, __u32 want, __u32 before)
+{
+	struct work *w = work__get();
+
+	return w ? read__copy(&w->buffer, work__scratch(), skip, want, before) : 0;
+}
+#define read__copy(buffer, to, skip, want, before) read__copy_apart(skip, want, before)
+#endif
 
 #endif /* WEFT_LIB_READ_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Where the state of a socket is kept, and how the kernel's socket is looked at: in the socket's own
- * storage, or in a hash by the socket's address. */
+/* Where the state of a socket is kept, and how the kernel's socket is looked at: in the socket's
+ * own storage, or in a hash by the socket's address. */
 #ifndef WEFT_LIB_SOCKET_MAP_H
 #define WEFT_LIB_SOCKET_MAP_H
 
@@ -113,10 +113,21 @@ static __always_inline __u64 socket__cookie(struct sock *sk, __u64 now_ns)
 	return bpf_get_socket_cookie(sk);
 }
 
+#ifdef WEFT_SINCE_6_2
+/* No call: the program loader makes a move of it. */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
+
+/* Of a full socket whose protocol is TCP. */
+static __always_inline struct tcp_sock *socket__tcp(struct sock *sk)
+{
+	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+}
+#else
 static __always_inline struct tcp_sock *socket__tcp(struct sock *sk)
 {
 	return bpf_skc_to_tcp_sock(sk);
 }
+#endif
 
 #endif
 

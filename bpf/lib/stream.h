@@ -6,13 +6,17 @@
 #define WEFT_LIB_STREAM_H
 
 #include "lib/judge.h"
+#ifndef WEFT_STATE_HASH
+#include "lib/go.h"
+#endif
 
 /* How much of the call is copied, and from where. Within the budget: its start. Beyond it, only
  * lengths travel, unless the agent has said that the message ends inside this call. */
-static __always_inline void stream__spend_budget(const struct socket_state *s,
-						 struct direction_state *d, __u32 direction,
-						 bool readable, struct data *data)
+SHARED int stream__spend_budget(struct socket_state *s, struct direction_state *d, __u32 direction,
+				__u32 readable, struct data *data)
 {
+	if (!s || !d || !data)
+		return 0;
 	if (data->length > d->budget) {
 		struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
 		__u64 *end = bpf_map_lookup_elem(&message_ends, &key);
@@ -26,15 +30,16 @@ static __always_inline void stream__spend_budget(const struct socket_state *s,
 		}
 	}
 	if (!readable)
-		return; /* a file's bytes cost nothing of the budget */
+		return 0; /* a file's bytes cost nothing of the budget */
 	data->want = data->length - data->offset;
 	if (data->want > d->budget)
 		data->want = d->budget;
 	d->budget -= data->want;
+	return 0;
 }
 
 static __always_inline void stream__http1(struct socket_state *s, struct direction_state *d,
-					  const struct call *call, struct data *data,
+					  struct call *call, struct data *data,
 					  struct user_buffer *buffer)
 {
 	stream__spend_budget(s, d, call->direction, buffer->kind != BUFFER_NONE, data);
@@ -79,22 +84,37 @@ static __always_inline void stream__http2(struct socket_state *s, struct directi
 static __always_inline void stream__record(struct socket_state *s, struct call *call,
 					   struct data *data, struct user_buffer *buffer)
 {
-	struct direction_state *d = &s->direction[call->direction];
+	struct direction_state *d = &s->direction[call->direction & 1];
 
+#ifdef WEFT_LIB_GO_H
+	call->goroutine =
+	    go__identity(call->pid_tgid >> 32,
+			 call->direction == WEFT_RECEIVE && !(s->flags & SOCKET_ACTIVE));
+#endif
 	if (s->protocol == WEFT_PROTOCOL_HTTP2)
 		stream__http2(s, d, call, data, buffer);
 	else
 		stream__http1(s, d, call, data, buffer);
 }
 
-/* Decides about a connection of unknown protocol; true when this call is to be recorded. */
-static __always_inline bool stream__judge(struct socket_state *s, const struct call *call,
-					  const struct data *data, struct user_buffer *buffer,
-					  bool first, bool turned, bool at_start)
-{
-	struct direction_state *d = &s->direction[call->direction];
-	bool joined = s->flags & SOCKET_JOINED;
+/* How a call stands to those before it. */
+#define CALL_IS_FIRST 1
+#define CALL_TURNED 2	 /* its direction is not the one that spoke last */
+#define CALL_MAY_START 4 /* see socket__may_start */
 
+/* Decides about a connection of unknown protocol; true when this call is to be recorded. */
+SHARED int stream__judge(struct socket_state *s, struct call *call, struct data *data,
+			 struct user_buffer *buffer, __u32 how)
+{
+	bool first = how & CALL_IS_FIRST, turned = how & CALL_TURNED;
+	bool at_start = how & CALL_MAY_START;
+	struct direction_state *d;
+	bool joined;
+
+	if (!s || !call || !data || !buffer)
+		return false;
+	d = &s->direction[call->direction & 1];
+	joined = s->flags & SOCKET_JOINED;
 	if (joined && !turned)
 		return false; /* a first call turns, too */
 	read__fetch(d, call->direction, data->length, buffer);
@@ -104,16 +124,16 @@ static __always_inline bool stream__judge(struct socket_state *s, const struct c
 	return judge__born(s, d, buffer, data->length, data->position, turned && !first);
 }
 
-/* Takes note of who speaks; true when it is not who spoke last. */
-static __always_inline bool stream__turn(struct socket_state *s, __u32 direction, bool *first)
+/* Takes note of who speaks, and says how the call stands to those before it. */
+static __always_inline __u32 stream__turn(struct socket_state *s, __u32 direction)
 {
-	bool turned = s->last != direction;
+	__u32 how = s->last == LAST_NONE ? CALL_IS_FIRST : 0;
 
-	*first = s->last == LAST_NONE;
+	if (s->last == direction)
+		return how;
 	s->last = direction;
-	if (turned)
-		s->direction[direction].budget = settings.head_bytes;
-	return turned;
+	s->direction[direction].budget = settings.head_bytes;
+	return how | CALL_TURNED;
 }
 
 /* A call of a TLS library that moved `length` bytes of plaintext. `s` is the state of the
@@ -123,18 +143,18 @@ static __always_inline void stream__plaintext(struct socket_state *s, struct cal
 					      __u32 length, __u32 sequence,
 					      struct user_buffer *buffer)
 {
-	struct direction_state *d = &s->direction[call->direction];
+	struct direction_state *d = &s->direction[call->direction & 1];
 	struct data data = {.position = d->end, .length = length, .sequence = sequence};
-	bool first, turned;
+	__u32 how;
 
 	if (s->verdict == VERDICT_OTHER)
 		return;
 	buffer->kind = BUFFER_FLAT;
 	buffer->iovec_count = 0;
 	d->end += length;
-	turned = stream__turn(s, call->direction, &first);
+	how = stream__turn(s, call->direction & 1) | CALL_MAY_START;
 	if (s->verdict == VERDICT_UNKNOWN &&
-	    !stream__judge(s, call, &data, buffer, first, turned, true))
+	    !stream__judge(s, call, &data, buffer, how))
 		return;
 	stream__record(s, call, &data, buffer);
 }

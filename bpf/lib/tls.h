@@ -7,30 +7,10 @@
 #ifndef WEFT_LIB_TLS_H
 #define WEFT_LIB_TLS_H
 
-#include "lib/socket.h"
+#include "lib/go_tls.h"
+#include "lib/tls_call.h"
 
 #define TLS_DEPTH 2 /* TLS inside TLS, or a read inside a write (case T11) */
-#define TLS_HEADER_BYTES 5
-
-#define TLS_READ WEFT_RECEIVE
-#define TLS_WRITE WEFT_SEND
-#define TLS_HANDSHAKE 2
-
-/* A call that is under way. */
-struct tls_call {
-	__u64 session; /* SSL *, gnutls_session_t */
-	__u64 buffer;
-	__u64 moved; /* address of the size_t that will tell the number of bytes; 0: the result does
-		      */
-	__u64 stack; /* pointer at the entry */
-	__u64 cookie;  /* of the socket of the events inside; 0: none yet */
-	__u64 time_ns; /* of the last of them */
-	__u32 sequence;
-	__u8 operation;
-	__u8 flags; /* of the socket */
-	__u8 mixed; /* events of several sockets: believe nothing */
-	__u8 _pad;
-};
 
 #define TLS_NONE 0
 #define TLS_ONE 1
@@ -79,23 +59,6 @@ static __always_inline void tls__hint(__u32 tgid)
 	bpf_map_push_elem(&tls_hints, &tgid, BPF_EXIST);
 }
 
-/* An event inside a call. A reading library fetches a record's header by itself: where the last
- * header started is where the record started that the call returns. */
-static __always_inline void tls__nested(struct tls_call *c, const struct socket_state *s,
-					const struct call *call, __u32 start, __u32 moved)
-{
-	if (c->cookie && c->cookie != s->cookie) {
-		c->mixed = 1;
-		return;
-	}
-	if (call->direction == c->operation &&
-	    (!c->cookie || (c->operation == TLS_READ && moved == TLS_HEADER_BYTES)))
-		c->sequence = start;
-	c->cookie = s->cookie;
-	c->flags = s->flags;
-	c->time_ns = call->time_ns;
-}
-
 /* A call moved `moved` bytes on a socket that carries TLS; the state's sequence stands behind them.
  */
 static __always_inline void tls__on_socket_event(struct sock *sk, struct socket_state *s,
@@ -105,6 +68,8 @@ static __always_inline void tls__on_socket_event(struct sock *sk, struct socket_
 	struct tls_thread *t;
 	struct tls_seen seen = {.cookie = s->cookie, .sequence = start};
 
+	if (go__on_socket_event(sk, s, call, start, moved))
+		return;
 	t = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t || t->is_ignored)

@@ -8,19 +8,14 @@
 
 #define VOTES_NEEDED 2
 
-struct tls_session_key {
-	__u64 session;
-	__u32 tgid;
-	__u32 _pad;
-};
-
 struct tls_session {
 	struct socket_state plaintext; /* its cookie is 0 until the socket is known */
 	__u64 candidate;	       /* the socket that the votes are for */
 	__u8 votes;
 	__u8 is_nested; /* the library does its own socket calls: votes do not count */
 	__u8 is_whole;	/* seen from its handshake on */
-	__u8 _pad[5];
+	__u8 _pad;
+	__u32 received; /* Go: raw sequence number behind the last byte that was read for it */
 };
 
 /* Every TLS session with a socket or a vote. Programs write; an entry goes when its session is

@@ -15,15 +15,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #ifdef WEFT_STATE_HASH
 
-static __always_inline int enter(struct sock *sk, struct msghdr *message, __u32 flags)
-{
-	struct open_call c = {.sk = (__u64)sk, .flags = flags};
-
-	open_call__message(&c, message);
-	open_call__begin(&c);
-	return 0;
-}
-
 static __always_inline int leave(struct sock *sk, int ret, const __u32 direction)
 {
 	struct open_call c;
@@ -36,7 +27,7 @@ static __always_inline int leave(struct sock *sk, int ret, const __u32 direction
 SEC("fentry/tcp_sendmsg")
 int BPF_PROG(enter_send, struct sock *sk, struct msghdr *message, size_t size)
 {
-	return enter(sk, message, 0);
+	return open_call__enter(sk, message, 0);
 }
 
 SEC("fexit/tcp_sendmsg")
@@ -48,14 +39,14 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *message, size_t size, int 
 SEC("fentry/tcp_recvmsg")
 int BPF_PROG(enter_receive_4, struct sock *sk, struct msghdr *message, size_t size, int flags)
 {
-	return enter(sk, message, flags);
+	return open_call__enter(sk, message, flags);
 }
 
 SEC("fentry/tcp_recvmsg")
 int BPF_PROG(enter_receive_6, struct sock *sk, struct msghdr *message, size_t size, int nonblock,
 	     int flags)
 {
-	return enter(sk, message, flags);
+	return open_call__enter(sk, message, flags);
 }
 
 static __always_inline int received(struct sock *sk, int ret, int flags)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* A rung of the data hook: sock_send_length and sock_recv_length (Linux 6.3), which fire in the
  * caller's context behind every send and receive on a socket, with the result. */
+#define WEFT_SINCE_6_2 /* as these tracepoints are, and later */
 #include "lib/probe.h"
 
 #ifndef IPPROTO_TCP

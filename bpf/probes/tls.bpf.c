@@ -3,8 +3,7 @@
  * cheapest places in their functions, by name; nothing here attaches by itself but the hint about
  * new programs. A stream of plaintext is kept like a socket: positions, budget and verdict of its
  * own, under the cookie of the socket that carries its ciphertext. docs/adr/0008 */
-#include "lib/stream.h"
-#include "lib/tls_session.h"
+#include "lib/tls_record.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -93,27 +92,6 @@ static __always_inline void thread__note_output(struct tls_thread *t, const stru
 	}
 	t->wrote = c->session;
 	t->written_by = TLS_ONE;
-}
-
-static __always_inline void tls__record(struct tls_session *session, const struct tls_call *c,
-					int moved)
-{
-	struct user_buffer buffer = {.base = c->buffer, .length = moved};
-	struct socket_state *s = &session->plaintext;
-	struct call call = {.pid_tgid = bpf_get_current_pid_tgid(),
-			    .direction = c->operation & 1,
-			    .flags = WEFT_DATA_PLAINTEXT};
-
-	if (!(s->flags & SOCKET_ANNOUNCED))
-		return; /* counted where there was no room for it */
-	/* A write has happened when the socket took it, which may be before somebody's answer. */
-	call.time_ns = c->operation == TLS_WRITE && c->time_ns ? c->time_ns : bpf_ktime_get_ns();
-	stream__plaintext(s, &call, moved, c->sequence, &buffer);
-	if (s->verdict == VERDICT_OTHER && !session->is_whole && !(s->flags & SOCKET_JOINED)) {
-		/* It may have begun before there were probes: look again where it turns. */
-		s->flags |= SOCKET_JOINED;
-		s->verdict = VERDICT_UNKNOWN;
-	}
 }
 
 static __always_inline int tls__leave(struct pt_regs *ctx, int result, bool counts_apart)

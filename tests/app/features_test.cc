@@ -1,4 +1,4 @@
-#include "app/features.h"
+#include "app/about/features.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

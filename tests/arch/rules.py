@@ -17,7 +17,8 @@ DOORS = [
     (r"^concurrentqueue/", ["agent/base/queue.h"]),
     (r"^spdlog/", ["agent/base"]),
     (r"^yaml-cpp/|^CLI/", ["agent/app", "bench"]),
-    (r"^(zstd|libdeflate|zlib)\.h", ["agent/base", "tests/base"]),
+    (r"^(zstd|libdeflate|zlib|lz4frame|lz4|snappy)\.h", ["agent/base/inflate.cc", "agent/base/coding/crc.cc", "tests/base"]),
+    (r"^capstone/", ["agent/sources/ebpf"]),
     (r"^simdjson", ["agent/protocols/otlp", "agent/protocols/zipkin", "agent/protocols/jaeger"]),
     (r"^prometheus/", ["agent/console"]),
     (r"^librdkafka/", ["agent/exporters/kafka", "tests/exporters/kafka"]),
@@ -132,6 +133,43 @@ def rule_marks(root, _):
             if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line) or re.search(r"/(work|root)/[a-z.]", line) \
                     or re.search(r"GTEST_SKIP\(\);", line):
                 bad.append(f"{path.relative_to(root)}:{number}: {line.strip()[:100]}")
+    return bad
+
+
+LOSS_CALLS = [r'Loss::k\w+,\s*"(\w+)"', r'\bShed\("(\w+)"', r'\b(?:Reject|ShedOutbox)\([^;"]*"(\w+)"', r'Refuse\(std::move\(\w+\), "(\w+)"',
+              r'KeepOrShed\([^;"]*"(\w+)"']
+
+
+def rule_losses(root, _):
+    """docs/loss.md names the reasons under which the code loses data: all of them, and no others."""
+    tables = [line.split("|")[2:3] for line in pathlib.Path(root, "docs/loss.md").read_text().splitlines()
+              if re.match(r"\|.*\b(shed|rejected|evicted)\b", line)]
+    told = {word for cells in tables for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+    code = {p: p.read_text(errors="replace") for p in sources(root, "agent") if p.suffix == ".cc"}
+    abi = pathlib.Path(root, "bpf/abi/weft_abi.h").read_text()
+    drops = re.search(r"#define WEFT_DROP_REASONS\(X\)(.*?)\n\n", abi, re.S).group(1)
+    bad = []
+    used = {}
+    for path, text in code.items():
+        for pattern in LOSS_CALLS:
+            used.update((reason, path.relative_to(root)) for reason in re.findall(pattern, text))
+    used.update((reason, "bpf/abi/weft_abi.h") for reason in re.findall(r'"(\w+)"', drops))
+    if len(used) < 20 or len(told) < 20:
+        return [f"only {len(used)} reasons found in the code and {len(told)} in docs/loss.md: the rule no longer sees them"]
+    bad += [f"{path}: docs/loss.md does not tell of `{reason}`" for reason, path in used.items() if reason not in told]
+    literals = {word for text in code.values() for word in re.findall(r'"(\w+)"', text)} | set(used)
+    bad += [f"docs/loss.md: nothing in the code is called `{reason}`" for reason in sorted(told - literals)]
+    return bad
+
+
+def rule_metric_names(root, _):
+    """Every metric that the code names is in docs/metrics.md, also one that is made only when something happens."""
+    told = pathlib.Path(root, "docs/metrics.md").read_text()
+    bad = []
+    for path in sources(root, "agent"):
+        for name in re.findall(r'"((?:weft|otelcol|jaeger_agent|process)_\w+_(?:total|bytes|seconds))"', path.read_text()):
+            if f"`{name}`" not in told:
+                bad.append(f"{path.relative_to(root)}: {name} is not in docs/metrics.md")
     return bad
 
 

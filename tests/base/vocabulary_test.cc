@@ -4,12 +4,12 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/coding/utf8.h"
 #include "base/credit.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/queue.h"
 #include "base/result.h"
-#include "base/utf8.h"
 
 namespace weft::base {
 namespace {

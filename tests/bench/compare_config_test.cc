@@ -100,8 +100,8 @@ TEST(CompareConfig, ExpandReplacesEveryNameAndLeavesOtherTextAlone) {
   EXPECT_EQ(Expand("", value), "");
 }
 
-Run Result(size_t receiver, double figure, double lost = 0) {
-  Run run;
+RunResult Result(size_t receiver, double figure, double lost = 0) {
+  RunResult run;
   run.receiver = receiver;
   run.spans_sent = 1000, run.requests = 10, run.lost = lost;
   run.spans_per_cpu_second = figure;
@@ -111,9 +111,9 @@ Run Result(size_t receiver, double figure, double lost = 0) {
 TEST(CompareTable, MediansSpreadRatioAndValidRunsOfEachReceiver) {
   Comparison c;
   ASSERT_EQ(ReadComparison("f.yaml", kGood, {}, &c), "");
-  std::vector<Run> runs = {Result(0, 100), Result(1, 40),     Result(0, 300),
-                           Result(1, 60),  Result(0, 200, 5), Result(1, 50)};
-  Run failed = Result(1, 0);
+  std::vector<RunResult> runs = {Result(0, 100), Result(1, 40),     Result(0, 300),
+                                 Result(1, 60),  Result(0, 200, 5), Result(1, 50)};
+  RunResult failed = Result(1, 0);
   failed.wrong = "it \"ended\"";
   runs.push_back(failed);
   const std::vector<Row> rows = Rows(c, runs);

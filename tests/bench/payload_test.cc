@@ -107,8 +107,9 @@ TEST_P(Encoders, EveryFieldOfTheSampleComesBack) {
       EXPECT_EQ(spans[i].parent_span_id(), want.parent == 0 ? "" : BigEndian(want.parent));
       EXPECT_EQ(spans[i].name(), want.name);
       // Zipkin has no word for an internal span; weft's reader says "unspecified" then.
-      if (GetParam() != "zipkin" || want.kind != 1)
+      if (GetParam() != "zipkin" || want.kind != 1) {
         EXPECT_EQ(static_cast<uint32_t>(spans[i].kind()), want.kind);
+      }
       EXPECT_EQ(spans[i].start_time_unix_nano(), want.start_ns);
       EXPECT_EQ(spans[i].end_time_unix_nano(), want.start_ns + want.duration_ns);
       const Texts got = TextsOf(spans[i].attributes());
@@ -153,15 +154,31 @@ TEST(Payload, SpansAreAsLargeAsTheShapeSays) {
   }
 }
 
-TEST(Payload, TheDepthIsTheLongestWayToARoot) {
+TEST(Payload, NotesAreAsManyDistinctTextsAsTheShapeSays) {
+  for (uint32_t notes : {0u, 4u}) {
+    Shape shape;
+    shape.notes = notes;
+    std::set<std::string> heads;
+    for (const SampleSpan& span : MakeSample(shape, 1).spans)
+      heads.insert(span.attributes.back().second.substr(0, 100));
+    EXPECT_EQ(heads.size(), notes == 0 ? shape.spans_per_request : notes);
+  }
+}
+
+TEST(Payload, TheDepthIsTheLongestWayToARootAndChildrenLieInsideTheirParents) {
   Shape shape;
   shape.depth = 6;
   const Sample sample = MakeSample(shape, 1);
   std::map<uint64_t, uint32_t> level;
+  std::map<uint64_t, uint64_t> starts, ends;
   uint32_t deepest = 0;
   for (const SampleSpan& span : sample.spans) {
     level[span.id] = span.parent == 0 ? 1 : level.at(span.parent) + 1;
     deepest = std::max(deepest, level[span.id]);
+    starts[span.id] = span.start_ns, ends[span.id] = span.start_ns + span.duration_ns;
+    if (span.parent == 0) continue;
+    EXPECT_GE(starts[span.id], starts[span.parent]);
+    EXPECT_LE(ends[span.id], ends[span.parent]);
   }
   EXPECT_EQ(deepest, 6u);
 }

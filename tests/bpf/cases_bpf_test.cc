@@ -108,6 +108,32 @@ TEST_F(CaptureTest, T5GathersARequestFromSeveralPieces) {
   EXPECT_THAT(Texts(ClientReceives()), ElementsAre(kResponse));
 }
 
+// A body behind a whole head in a piece of its own is not worth a read, unless it may be a head.
+TEST_F(CaptureTest, T5ABodyInItsOwnPieceIsALength) {
+  START_CAPTURE();
+  const std::string head(kResponse.substr(0, kResponse.size() - 5));
+  const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
+  Exchange([&](int client, int server) {
+    Write(client, kRequest);
+    ReadAll(server, kRequest.size());
+    iovec answer[] = {Piece(head), Piece("hello")};
+    Must(writev(server, answer, 2) == static_cast<ssize_t>(kResponse.size()), "writev");
+    ReadAll(client, kResponse.size());
+    iovec two[] = {Piece(kRequest), Piece(kRequest)};
+    Must(writev(client, two, 2) == static_cast<ssize_t>(2 * kRequest.size()), "writev");
+    ReadAll(server, 2 * kRequest.size());
+    iovec both[] = {Piece(interim), Piece(head)};
+    Must(writev(server, both, 2) == static_cast<ssize_t>(interim.size() + head.size()), "writev");
+    ReadAll(client, interim.size() + head.size());
+  });
+  std::vector<SeenSegment> sent = ServerSends();
+  ASSERT_THAT(sent, SizeIs(2));
+  EXPECT_EQ(sent[0].bytes, head);
+  EXPECT_EQ(sent[0].length, kResponse.size());
+  EXPECT_EQ(sent[1].bytes, interim + head);
+  EXPECT_EQ(ClientSends().back().bytes, std::string(kRequest) + std::string(kRequest));
+}
+
 TEST_F(CaptureTest, T5TheRestOfManyPiecesIsAGap) {
   START_CAPTURE();
   Exchange([&](int client, int server) {

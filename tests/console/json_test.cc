@@ -7,12 +7,6 @@
 namespace weft::console {
 namespace {
 
-std::string Escaped(std::string_view text) {
-  std::string out;
-  AppendJsonEscaped(text, &out);
-  return out;
-}
-
 TEST(JsonWriter, PutsCommasBetweenValuesAndNowhereElse) {
   std::string out = "before ";
   JsonWriter json(&out);
@@ -36,21 +30,6 @@ TEST(JsonWriter, WritesDoublesShortestAndNonNumbersAsStrings) {
       .Double(std::numeric_limits<double>::quiet_NaN())
       .Close(']');
   EXPECT_EQ(out, R"([0.1,"+Inf","NaN"])");
-}
-
-TEST(JsonEscape, EscapesControlsQuotesAndBackslashes) {
-  EXPECT_EQ(Escaped(std::string_view("a\"b\\c\n\t\r\x00\x1f\x7f", 11)),
-            R"(a\"b\\c\n\t\r\u0000\u001f\u007f)");
-}
-
-TEST(JsonEscape, KeepsUtf8AndReplacesWhatIsNot) {
-  EXPECT_EQ(Escaped("größe 日本 🙂"), "größe 日本 🙂");
-  const std::string bad = "\xEF\xBF\xBD";
-  EXPECT_EQ(Escaped("\xFF"), bad);
-  EXPECT_EQ(Escaped("\xC0\xAF"), bad + bad);                      // overlong
-  EXPECT_EQ(Escaped("\xED\xA0\x80"), bad + bad + bad);            // surrogate
-  EXPECT_EQ(Escaped("\xF4\x90\x80\x80"), bad + bad + bad + bad);  // beyond U+10FFFF
-  EXPECT_EQ(Escaped("x\xE2\x82"), "x" + bad + bad);               // cut off
 }
 
 }  // namespace

@@ -11,14 +11,6 @@ constexpr uint64_t kNow = 1'700'000'000'000'000'000;
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-TEST(UrlDecode, DecodesEscapesAndLeavesBrokenOnesAlone) {
-  EXPECT_EQ(UrlDecode("a%20b%2Fc+d", false), "a b/c+d");
-  EXPECT_EQ(UrlDecode("a+b%2b", true), "a b+");
-  EXPECT_EQ(UrlDecode("100%", true), "100%");
-  EXPECT_EQ(UrlDecode("%zz%4", true), "%zz%4");
-  EXPECT_EQ(UrlDecode("%41%", true), "A%");
-}
-
 TEST(QueryParams, FindsValuesAlsoEmptyRepeatedAndWithoutEqualsSign) {
   QueryParams params("a=1&b=&&c&a=2&d=x%26y");
   EXPECT_EQ(params.Get("a"), "1");

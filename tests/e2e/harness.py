@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEFT_BUILD", SOURCE / "build" / "release"))
@@ -26,9 +28,16 @@ HOLD_SECONDS = 2
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range that the kernel takes outgoing ports from: those of busy clients would collide with it."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for(what, check, seconds=20.0):
@@ -158,13 +167,14 @@ class SpanView:
         self.name = span.get("name", "")
         self.kind = {2: "server", 3: "client", 1: "internal"}.get(span.get("kind"), "other")
         self.trace, self.id, self.parent = span["traceId"], span["spanId"], span.get("parentSpanId", "")
-        self.start, self.end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+        self.start, self.end = int(span.get("startTimeUnixNano", 0)), int(span.get("endTimeUnixNano", 0))
         self.error = span.get("status", {}).get("code") == 2
         self.service = resource.get("service.name")
         self.pid = resource.get("process.pid")
         self.origin = self.attributes.get("weft.origin")
         self.status = self.attributes.get("http.response.status_code", self.attributes.get("http.status_code"))
-        self.path = self.attributes.get("url.path") or self.attributes.get("http.target") or ""
+        self.path = (self.attributes.get("url.path") or self.attributes.get("http.target")
+                     or urllib.parse.urlsplit(self.attributes.get("url.full", "")).path)
 
     def contains(self, other):
         return self.start <= other.start and other.end <= self.end
@@ -191,7 +201,7 @@ def read_spans(path):
     spans = []
     if not path.exists():
         return spans
-    for line in path.read_text().splitlines():
+    for line in path.read_text().split("\n")[:-1]:  # the last line may still be being written
         for resource_spans in json.loads(line).get("resourceSpans", []):
             resource = attributes(resource_spans.get("resource", {}).get("attributes", []))
             for scope_spans in resource_spans.get("scopeSpans", []):

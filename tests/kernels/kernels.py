@@ -16,6 +16,13 @@ KERNELS = {
     "debian-6.12": ("trixie", "6.12."),
     "debian-7": ("sid", "7."),
 }
+# The rungs of the hook ladder that each of them must have, best first.
+HOOKS = {
+    "debian-5.10": ["fentry", "kprobe", "syscall"],
+    "debian-6.1": ["fentry", "kprobe", "syscall"],
+    "debian-6.12": ["fentry", "sock_length", "kprobe", "syscall"],
+    "debian-7": ["fentry", "sock_length", "kprobe", "syscall"],
+}
 
 
 class Missing(Exception):

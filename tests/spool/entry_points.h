@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 #include "model_files.h"
 #include "spool/log.h"
 

@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 #include "spool/cursor.h"
 
 namespace weft::spool {

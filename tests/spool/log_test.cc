@@ -305,6 +305,34 @@ TEST_F(LogTest, ReadOnlyDiskStillDelivers) {
 }
 
 // F18: EIO on a page costs what is in it.
+TEST_F(LogTest, WithoutADescriptorNothingIsReadAndNothingIsLost) {
+  Open();
+  AppendCommitted(0, 4, 40'000);  // a segment each
+  files.open_for_reading = -EMFILE;
+  EXPECT_TRUE(log->Read(1 << 20).empty());
+  EXPECT_TRUE(log->HasUnread());
+  files.open_for_reading = 0;
+  const std::vector<Record> records = ReadAll();
+  ASSERT_EQ(records.size(), 4u);
+  for (const Record& record : records) log->Release(record.key);
+  files.open_for_reading = -EMFILE;
+  EXPECT_TRUE(log->Read(1 << 20).empty());
+  EXPECT_TRUE(log->HasUnread());
+  files.open_for_reading = 0;
+  for (const Record& record : ReadAll()) log->Settle(record.key);
+  EXPECT_EQ(ledger->out(), 4u);
+  EXPECT_EQ(ledger->held(), 0);
+  EXPECT_TRUE(ledger->Balanced());
+}
+
+TEST_F(LogTest, RecordThatCanNeverFitCostsNoOther) {
+  max_bytes = 1 << 20;
+  Open();
+  AppendCommitted(0, 10, 60'000);
+  EXPECT_FALSE(Append(Text(10, 2 << 20)).ok());
+  EXPECT_EQ(ReadTexts().size(), 10u);
+}
+
 TEST_F(LogTest, UnreadablePageIsPassed) {
   Open();
   AppendCommitted(0, 40, 1'000);

@@ -21,12 +21,14 @@ class ModelFiles final : public FileLayer {
   // a positive one shortens it.
   std::function<int64_t(const std::string& call, const std::string& path)> before;
   std::function<int64_t(const std::string& path, uint64_t offset)> before_read;
+  int open_for_reading = 0;      // below zero: its result
   uint64_t changes = 0;          // calls that changed something
   uint64_t die_at = UINT64_MAX;  // from this change on, nothing works any more
   uint64_t syncs = 0;
   std::vector<std::string> calls;  // of changes: "write segment-…"
 
   int Open(const std::string& path, Mode mode) override {
+    if (mode == Mode::kRead && open_for_reading < 0) return open_for_reading;
     auto it = names_.find(path);
     if (mode == Mode::kCreate && it != names_.end()) return -EEXIST;
     if (it == names_.end()) {

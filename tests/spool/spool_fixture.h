@@ -67,7 +67,8 @@ class SpoolFixture : public testing::Test {
   void OpenSpool(FileLayer& layer, const std::string& folder) {
     Options options;
     options.directory = folder;
-    options.commit_milliseconds = 1;
+    options.commit_milliseconds = commit_milliseconds;
+    options.max_bytes = max_bytes;
     auto opened =
         Spool::Open(options, {clock, *ledger, metrics,
                               [this](HandLoop::Task task) { loop.Post(std::move(task)); }, layer});
@@ -86,6 +87,7 @@ class SpoolFixture : public testing::Test {
     return out;
   }
 
+  int64_t commit_milliseconds = 1, max_bytes = int64_t{1} << 32;
   ModelFiles files;
   base::SystemClock clock;
   base::Ledger books;

@@ -250,6 +250,27 @@ TEST_F(SpoolSinkTest, FullDiskRefusesTheDurableAndKeepsTheAcknowledged) {
   EXPECT_EQ(exporter.seen, (std::vector<uint64_t>{6, 7, 8, 9, 10}));
 }
 
+TEST_F(SpoolSinkTest, WhatCanNeverFitIsLeftToTheExporter) {
+  sink.reset();
+  spool.reset();
+  max_bytes = 1 << 20;
+  Open();
+  ASSERT_EQ(Push(1, ReceiptLevel::kTaken), PushResult::kTaken);
+  exporter.DeliverAll();
+  model::OtlpBatch batch = MakeSpans(100, 4, 400'000);
+  const model::ReceiptRef receipt = batch.receipt = std::make_shared<model::Receipt>(
+      nullptr, 0, model::ReceiptWish{ReceiptLevel::kDurable, "otlp_grpc"});
+  Told told;
+  ASSERT_EQ(sink->Push(std::move(batch)), PushResult::kTaken);
+  receipt->When(ReceiptLevel::kDurable, [&](bool reached) { told = {true, reached}; });
+  loop.RunPosted();
+  EXPECT_FALSE(told.called);
+  exporter.DeliverAll();
+  EXPECT_TRUE(told.reached);
+  exporter.room = 0;
+  EXPECT_EQ(sink->Push(MakeSpans(200, 4, 400'000)), PushResult::kBusy);
+}
+
 TEST_F(SpoolSinkTest, OtherSignalsTravelAsTheyAre) {
   exporter.room = 0;
   model::OtlpBatch batch;

@@ -53,6 +53,26 @@ TEST_F(SpoolTest, CloseWritesWhatIsQueued) {
   EXPECT_EQ(Read().size(), 50u);
 }
 
+TEST_F(SpoolTest, FlushComesBehindTheAnswersWithoutWaitingForTheInterval) {
+  commit_milliseconds = 60'000;
+  OpenSpool();
+  std::vector<int> order;
+  const auto append = [&](int number) {
+    ASSERT_TRUE(spool->Append(Payload(Text(number)), {.items = 1}, false,
+                              [&order, number](base::Result<RecordKey> key) {
+                                EXPECT_TRUE(key.ok());
+                                order.push_back(number);
+                              }));
+  };
+  append(1);
+  ASSERT_TRUE(loop.RunUntil([&] { return order.size() == 1; }));  // the first is synced at once
+  append(2);
+  append(3);
+  spool->Flush([&order] { order.push_back(0); });
+  ASSERT_TRUE(loop.RunUntil([&] { return order.size() == 4; }));
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 0}));
+}
+
 TEST_F(SpoolTest, QueueIsBoundedInBytes) {
   OpenSpool();
   auto big = std::make_shared<std::string>(size_t{20} << 20, 'x');

@@ -124,6 +124,18 @@ void Books::Rejected(Request* request, const Outcome& outcome) {
   Release(*request);
 }
 
+void Books::KeepOrShed(Item&& item, std::string_view reason) {
+  Request request;
+  request.items.push_back(std::move(item));
+  const Item& kept = request.items.front();
+  const model::ReceiptRef receipt = kept.promise ? kept.promise->hold.receipt() : nullptr;
+  if (!deps_.keep || !deps_.keep(kept.signal, kept.payload, kept.spans, receipt))
+    return Shed(&request, reason);
+  request.MarkFailed(model::ReceiptFailure::kLost);  // not delivered
+  Row(kept.signal).Out(kept.spans);
+  Release(request);
+}
+
 void Books::Shed(Request* request, std::string_view reason) {
   const uint64_t spans = request->spans();
   request->MarkFailed(model::ReceiptFailure::kLost);

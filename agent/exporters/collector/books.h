@@ -27,6 +27,11 @@ struct Deps {
   // empty.
   std::function<void(model::Signal, std::string_view reason, const base::Gathered&)> quarantine =
       {};
+  // Asked for what is still held when a drain ends; true: somebody has it, or will have it, beyond
+  // the end of the process, and it is out, not lost. `receipt` may be null. May be empty.
+  std::function<bool(model::Signal, const base::Gathered&, uint64_t items,
+                     const model::ReceiptRef& receipt)>
+      keep = {};
 };
 inline constexpr uint64_t kQuarantinedBytes = 1 << 20;
 
@@ -48,7 +53,8 @@ class Books {
   // Each ends the request: its promises are settled when the caller lets go of it.
   void Delivered(const Request& request, const Outcome& outcome);
   void Rejected(Request* request, const Outcome& outcome);
-  void Shed(Request* request, std::string_view reason);
+  // At the end: kept by Deps::keep, or shed.
+  void KeepOrShed(Item&& item, std::string_view reason);
 
   struct Counters {
     explicit Counters(base::MetricRegistry& registry);
@@ -63,6 +69,7 @@ class Books {
   base::LedgerRow& Row(model::Signal signal);
   base::Metric& Sent(model::Signal signal);
   base::Metric& Failed(model::Signal signal);
+  void Shed(Request* request, std::string_view reason);
   void Release(const Request& request);
 
   const uint64_t queue_bytes_;

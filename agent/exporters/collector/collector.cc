@@ -81,6 +81,12 @@ bool Collector::idle() const {
          });
 }
 
+bool Collector::well() const {
+  return common_->well() || std::any_of(members_.begin(), members_.end(), [](const Member& m) {
+           return m.lane != nullptr && m.lane->well();
+         });
+}
+
 PushResult Collector::Push(model::OtlpBatch&& batch) {
   if (draining_ || !books_.HasRoom(ChargeOf(batch))) {
     books_.counters.busy.Add(1);
@@ -251,9 +257,9 @@ void Collector::Drain(nanoseconds budget, std::function<void()> done) {
   drain_timer_ = timers_->RunAfter(budget, [this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired()) return;
     drain_timer_ = 0;
-    common_->ShedAll();
+    common_->KeepOrShedAll();
     for (Member& member : members_)
-      if (member.lane != nullptr) member.lane->ShedAll();
+      if (member.lane != nullptr) member.lane->KeepOrShedAll();
     FinishDrain();
   });
   common_->Drain();

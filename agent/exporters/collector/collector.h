@@ -44,7 +44,7 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   // For the one destination `options.endpoint`.
   Collector(Options options, Deps deps, std::unique_ptr<Transport> transport,
             std::unique_ptr<TimerQueue> timers);
-  // What is still held is shed, reason "shutdown".
+  // What is still held goes to Deps::keep or is shed, reason "shutdown".
   ~Collector() override;
 
   // From now on these. One that is gone gets nothing more, and what is queued for it goes to
@@ -58,12 +58,14 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override;
 
   // Takes nothing more, sends what is held at once and calls `done` when it has all been settled,
-  // or after `budget`; what remains then is shed, reason "shutdown". `done` is called once, perhaps
-  // from within Drain.
+  // or after `budget`; what remains then goes to Deps::keep or is shed, reason "shutdown". `done`
+  // is called once, perhaps from within Drain.
   void Drain(std::chrono::nanoseconds budget, std::function<void()> done);
 
   uint64_t held_bytes() const { return books_.held_bytes(); }
   bool idle() const;
+  // Some destination takes requests, as far as is known.
+  bool well() const;
 
  private:
   struct Member {

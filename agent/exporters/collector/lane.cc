@@ -54,7 +54,7 @@ Lane::Lane(const Options& options, Books& books, TimerQueue& timers, std::functi
 
 Lane::~Lane() {
   alive_.reset();
-  ShedAll();
+  KeepOrShedAll();
   timers_.Cancel(flush_timer_);
   for (auto& peer : peers_) timers_.Cancel(peer->pause);
   peers_.clear();
@@ -472,15 +472,11 @@ std::vector<Item> Lane::TakeQueued() {
   return out;
 }
 
-void Lane::ShedAll() {
+void Lane::KeepOrShedAll() {
   for (auto& [id, flight] : flying_)
-    if (!flight.probe) books_.Shed(&flight.request, "shutdown");
+    for (Item& item : flight.request.items) books_.KeepOrShed(std::move(item), "shutdown");
   flying_.clear();
-  for (Item& item : TakeQueued()) {
-    Request rest;
-    rest.items.push_back(std::move(item));
-    books_.Shed(&rest, "shutdown");
-  }
+  for (Item& item : TakeQueued()) books_.KeepOrShed(std::move(item), "shutdown");
 }
 
 }  // namespace weft::exporters::collector

@@ -51,7 +51,7 @@ class Lane {
   void Pump();
   // Sends at once what is held, and asks more often.
   void Drain();
-  void ShedAll();
+  void KeepOrShedAll();
   // Everything that is not in flight, oldest first.
   std::vector<Item> TakeQueued();
 

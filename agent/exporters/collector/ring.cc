@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/crc.h"
+#include "base/coding/crc.h"
 
 namespace weft::exporters::collector {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/percent.h"
+#include "base/coding/percent.h"
 #include "net/event_loop.h"
 
 namespace weft::net {

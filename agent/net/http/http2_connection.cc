@@ -5,7 +5,7 @@
 #include <cstring>
 #include <unordered_map>
 
-#include "base/percent.h"
+#include "base/coding/percent.h"
 #include "net/http/connection.h"
 #include "net/http/grpc_framing.h"
 #include "net/http/nghttp2_types.h"

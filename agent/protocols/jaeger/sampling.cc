@@ -6,7 +6,7 @@
 #include <bit>
 #include <charconv>
 
-#include "protocols/otlp/json_write.h"
+#include "base/coding/json_text.h"
 #include "protocols/otlp/wire.h"
 
 namespace weft::protocols::jaeger {
@@ -140,7 +140,7 @@ std::string SamplingJson(const SamplingStrategy& strategy, bool numeric_type) {
     for (const auto& operation : strategy.operations) {
       if (out.back() != '[') out += ',';
       out += "{\"operation\":";
-      otlp::AppendJsonText(operation.name, &out);
+      base::AppendJsonText(operation.name, &out);
       out += ",\"probabilisticSampling\":{\"samplingRate\":";
       AppendNumber(operation.rate, &out);
       out += "}}";

@@ -96,6 +96,11 @@ TagUse SpanFacts::Take(const Tag& tag) {
     *field = tag.text;
     return TagUse::kConsumed;
   };
+  // The older name of a field counts only without the newer one, in whatever order they come.
+  const auto take_older = [&](std::string_view* field) {
+    std::string_view unused;
+    return take_text(field->empty() ? field : &unused);
+  };
   switch (tag.key.size()) {
     case "error"sv.size():
       if (tag.key != "error" || tag.type != TagType::kBool) break;
@@ -120,7 +125,7 @@ TagUse SpanFacts::Take(const Tag& tag) {
       }
       break;
     case "otel.library.name"sv.size():
-      if (tag.key == "otel.library.name") return take_text(&scope_name);
+      if (tag.key == "otel.library.name") return take_older(&scope_name);
       break;
     case "otel.scope.version"sv.size():
       if (tag.key == "otel.scope.version") return take_text(&scope_version);
@@ -129,7 +134,7 @@ TagUse SpanFacts::Take(const Tag& tag) {
       if (tag.key == "http.status_message" && tag.type == TagType::kString) http_message = tag.text;
       break;
     case "otel.library.version"sv.size():
-      if (tag.key == "otel.library.version") return take_text(&scope_version);
+      if (tag.key == "otel.library.version") return take_older(&scope_version);
       break;
     case "otel.status_description"sv.size():
       if (tag.key != "otel.status_description" || tag.type != TagType::kString) break;

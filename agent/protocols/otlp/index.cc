@@ -7,7 +7,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "base/utf8.h"
+#include "base/coding/utf8.h"
 #include "protocols/otlp/wire.h"
 
 namespace weft::protocols::otlp {

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "base/utf8.h"
+#include "base/coding/utf8.h"
 #include "protocols/otlp/base64.h"
 #include "protocols/otlp/index.h"
 #include "protocols/otlp/json_text.h"

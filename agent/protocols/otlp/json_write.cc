@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "base/utf8.h"
+#include "base/coding/json_text.h"
 #include "protocols/otlp/base64.h"
 #include "protocols/otlp/index.h"
 #include "protocols/otlp/view.h"
@@ -33,7 +33,7 @@ class JsonWriter {
     out_.push_back(':');
     fresh_ = true;
   }
-  void Text(std::string_view text) { Separate(), AppendJsonText(text, &out_); }
+  void Text(std::string_view text) { Separate(), base::AppendJsonText(text, &out_); }
   void Raw(std::string_view token) { Separate(), out_.append(token); }
   void Quoted(std::string_view safe) { Separate(), out_.append("\"").append(safe).append("\""); }
   template <typename Int>
@@ -246,31 +246,6 @@ void WriteResource(const ResourceSpansView& resource, JsonWriter* json) {
   json->EndObject();
 }
 
-void AppendEscaped(char c, std::string* out) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  switch (c) {
-    case '"':
-      out->append("\\\"");
-      break;
-    case '\\':
-      out->append("\\\\");
-      break;
-    case '\n':
-      out->append("\\n");
-      break;
-    case '\r':
-      out->append("\\r");
-      break;
-    case '\t':
-      out->append("\\t");
-      break;
-    default:
-      out->append("\\u00");
-      out->push_back(kHex[static_cast<unsigned char>(c) >> 4]);
-      out->push_back(kHex[c & 15]);
-  }
-}
-
 }  // namespace
 
 void AppendJson(base::ByteView request_proto, std::string* out) {
@@ -281,25 +256,6 @@ void AppendJson(base::ByteView request_proto, std::string* out) {
     ArrayMember("resourceSpans", resources, &json, WriteResource);
   }
   json.EndObject();
-}
-
-void AppendJsonText(std::string_view text, std::string* out) {
-  std::string repaired;
-  if (!base::IsUtf8(text)) {
-    repaired = text;
-    base::RepairUtf8(repaired.data(), repaired.size());
-    text = repaired;
-  }
-  out->push_back('"');
-  size_t done = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (static_cast<unsigned char>(text[i]) >= 0x20 && text[i] != '"' && text[i] != '\\') continue;
-    out->append(text, done, i - done);
-    AppendEscaped(text[i], out);
-    done = i + 1;
-  }
-  out->append(text, done);
-  out->push_back('"');
 }
 
 std::string ValueView::ToText() const {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "base/bytes.h"
 
@@ -12,9 +11,5 @@ namespace weft::protocols::otlp {
 // Appends one request as one JSON object without a newline in it. `request_proto` is what Index
 // accepted or Gather made; of anything else nothing but "{}" may come out. Unknown fields are lost.
 void AppendJson(base::ByteView request_proto, std::string* out);
-
-// Appends `text` as a JSON string with its quotes. Text that is not UTF-8 gets '?' for its bad
-// bytes.
-void AppendJsonText(std::string_view text, std::string* out);
 
 }  // namespace weft::protocols::otlp

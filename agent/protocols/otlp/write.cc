@@ -3,7 +3,7 @@
 #include <cstring>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/coding/utf8.h"
 
 namespace weft::protocols::otlp {
 

@@ -91,10 +91,14 @@ bool Composer::Consume(const Span& span, const Tag& tag, Facts* facts) {
   if (key == "peer.service") facts->has_peer_service = true;
   if (tag.value.kind != Value::Kind::kText) return false;
   if (key.starts_with("otel.") || key.starts_with("otlp.")) {
-    if (key == "otel.library.name" || key == "otel.scope.name")
-      return facts->scope_name = text, true;
-    if (key == "otel.library.version" || key == "otel.scope.version")
-      return facts->scope_version = text, true;
+    if (key == "otel.scope.name") return facts->scope_name = text, true;
+    if (key == "otel.scope.version") return facts->scope_version = text, true;
+    // The older names count only without the newer ones.
+    if (key == "otel.library.name")
+      return facts->scope_name = facts->scope_name.empty() ? text : facts->scope_name, true;
+    if (key == "otel.library.version")
+      return facts->scope_version = facts->scope_version.empty() ? text : facts->scope_version,
+             true;
     if (key == "otel.status_code" && ParseStatusCode(text) >= 0)
       return facts->status_code = text, true;
     if (key == "otel.status_description") return facts->description = text, true;
@@ -174,6 +178,8 @@ bool Composer::Link(std::string_view text) {
 
 void Composer::Status(const Facts& facts) {
   const int code = facts.has_error ? 2 : std::max(0, ParseStatusCode(facts.status_code));
+  if (!facts.description.empty() && !facts.has_error && facts.status_code.empty())
+    return Attribute("otel.status_description", {Value::Kind::kText, facts.description});
   if (code == 0 && facts.description.empty()) return;
   Writer w(spans_);
   const size_t status = w.Begin(field::kStatus);

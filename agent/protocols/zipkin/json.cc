@@ -4,7 +4,7 @@
 #include <cstring>
 #include <deque>
 
-#include "base/utf8.h"
+#include "base/coding/utf8.h"
 #include "protocols/otlp/json_text.h"
 #include "protocols/zipkin/reader.h"
 

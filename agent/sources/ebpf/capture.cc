@@ -9,8 +9,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "abi/weft_abi.h"
 #include "base/log.h"
+#include "go.skel.h"
 #include "sources/ebpf/connection_table.h"
+#include "sources/ebpf/go/go.h"
 #include "sources/ebpf/programs.h"
 #include "sources/ebpf/record_view.h"
 #include "sources/ebpf/tls/tls.h"
@@ -85,12 +88,55 @@ static base::Status StartTls(const Programs& programs, const tls::Options& optio
   return base::Ok();
 }
 
+// The same for Go programs.
+static base::Status StartGo(const Programs& programs, const go::Options& options,
+                            const base::Clock& clock, base::MetricRegistry& metrics,
+                            const std::function<void()>& meanwhile, std::unique_ptr<go::Go>* out) {
+  if (!options.enabled) return base::Error("switched off");
+  if (programs.state_in() == StateIn::kHashes) {
+    return base::Error("the data hook in use keeps its state in hashes, which Go does not share");
+  }
+  auto object = programs.Open(go__elf_bytes);
+  if (!object.ok()) return object.status();
+  auto started = go::Go::Start(std::move(*object), options, clock, metrics, meanwhile);
+  if (!started.ok()) return started.status();
+  *out = std::move(*started);
+  return base::Ok();
+}
+
+// What probes in programs and libraries add, and what became of it.
+struct Additions {
+  std::unique_ptr<tls::Tls> tls;
+  std::unique_ptr<go::Go> go;
+  base::Status tls_outcome = base::Error("not started");
+  base::Status go_outcome = tls_outcome;
+
+  void Start(const Programs& programs, const Options& options, const base::Clock& clock,
+             base::MetricRegistry& metrics, const std::function<void()>& meanwhile) {
+    tls_outcome = StartTls(programs, options.tls, clock, metrics, meanwhile, &tls);
+    go_outcome = StartGo(programs, options.go, clock, metrics, meanwhile, &go);
+  }
+  void Stop(const base::Status& why) {
+    tls.reset();
+    go.reset();
+    tls_outcome = go_outcome = why;
+  }
+  void Tick() {
+    if (tls) tls->Tick();
+    if (go) go->Tick();
+  }
+};
+
 static std::vector<FeatureReport> AllFeatures(const base::Status& outcome,
                                               const std::vector<RungReport>& rungs,
-                                              const base::Status& tls_outcome,
-                                              const tls::Tls* tls) {
+                                              const Additions& additions) {
   std::vector<FeatureReport> rows = DescribeFeatures(outcome, rungs);
-  for (FeatureReport& row : tls::Features(tls_outcome, tls)) rows.push_back(std::move(row));
+  for (FeatureReport& row : tls::Features(additions.tls_outcome, additions.tls.get())) {
+    rows.push_back(std::move(row));
+  }
+  for (FeatureReport& row : go::Features(additions.go_outcome, additions.go.get())) {
+    rows.push_back(std::move(row));
+  }
   return rows;
 }
 
@@ -99,13 +145,13 @@ std::vector<FeatureReport> Probe(const Options& options) {
   small.ring_bytes = 64 << 10;
   std::vector<RungReport> rungs;
   auto programs = Programs::Start(small, &rungs);
-  if (!programs.ok()) return AllFeatures(programs.status(), rungs, programs.status(), nullptr);
+  Additions additions;
+  additions.Stop(programs.status());
+  if (!programs.ok()) return AllFeatures(programs.status(), rungs, additions);
   base::SystemClock clock;
   base::MetricRegistry metrics;
-  std::unique_ptr<tls::Tls> tls;
-  const base::Status outcome = StartTls(
-      **programs, options.tls, clock, metrics, [] {}, &tls);
-  return AllFeatures(programs.status(), rungs, outcome, tls.get());
+  additions.Start(**programs, options, clock, metrics, [] {});
+  return AllFeatures(programs.status(), rungs, additions);
 }
 
 // A record that waits for its turn. Its captured bytes are in the arena of the drain.
@@ -141,9 +187,8 @@ struct Capture::State {
   std::unordered_map<std::string, base::Metric*> dropped;
 
   std::unique_ptr<Programs> programs;
-  std::unique_ptr<tls::Tls> tls;  // behind `programs`, whose maps it shares
+  Additions additions;  // behind `programs`, whose maps they share
   base::Status outcome = base::Error("not started");
-  base::Status tls_outcome = outcome;
   std::vector<RungReport> rungs;
   ConnectionTable table;
   net::EventLoop::TimerId timer = 0;
@@ -388,7 +433,7 @@ void Capture::State::Arm(std::chrono::milliseconds delay) {
   armed = true;
   timer = deps.loop.RunAfter(delay, [this] {
     Drain(false);
-    if (tls) tls->Tick();
+    additions.Tick();
     Arm(drained >= kBusyRecords ? kBusyPeriod : kIdlePeriod);
   });
 }
@@ -401,12 +446,11 @@ Capture::~Capture() { Stop(std::chrono::steady_clock::now()); }
 base::Status Capture::Start() {
   auto programs = Programs::Start(state_->options, &state_->rungs);
   state_->outcome = programs.status();
-  state_->tls_outcome = state_->outcome;
+  state_->additions.Stop(state_->outcome);
   if (!state_->outcome.ok()) return base::Context("capture", state_->outcome);
   state_->programs = std::move(*programs);
-  state_->tls_outcome = StartTls(
-      *state_->programs, state_->options.tls, state_->deps.clock, state_->deps.metrics,
-      [this] { state_->Drain(false); }, &state_->tls);
+  state_->additions.Start(*state_->programs, state_->options, state_->deps.clock,
+                          state_->deps.metrics, [this] { state_->Drain(false); });
   state_->Arm(kIdlePeriod);
   return base::Ok();
 }
@@ -416,7 +460,7 @@ void Capture::Stop(std::chrono::steady_clock::time_point deadline) {
   if (s.armed) s.deps.loop.Cancel(s.timer);
   s.armed = false;
   if (!s.programs) return;
-  s.tls.reset();
+  s.additions.Stop(base::Error("stopped"));
   s.programs->Detach();
   do {
     s.Drain(true);
@@ -429,7 +473,7 @@ void Capture::Stop(std::chrono::steady_clock::time_point deadline) {
   s.stuck_records = 0;
   s.waiting.clear();
   s.programs.reset();
-  s.outcome = s.tls_outcome = base::Error("stopped");
+  s.outcome = base::Error("stopped");
 }
 
 void Capture::Drain() { state_->Drain(true); }
@@ -455,7 +499,7 @@ model::ProcessRef Capture::UdpPeer(const model::Endpoint& peer) {
 bool Capture::running() const { return state_->programs != nullptr; }
 
 std::vector<FeatureReport> Capture::features() const {
-  return AllFeatures(state_->outcome, state_->rungs, state_->tls_outcome, state_->tls.get());
+  return AllFeatures(state_->outcome, state_->rungs, state_->additions);
 }
 
 }  // namespace weft::sources::ebpf

@@ -20,6 +20,7 @@
 #include "model/segment.h"
 #include "model/sink.h"
 #include "net/event_loop.h"
+#include "sources/ebpf/go/options.h"
 #include "sources/ebpf/tls/options.h"
 
 namespace weft::sources::ebpf {
@@ -32,6 +33,7 @@ struct Options {
   int64_t max_connections = 65536;  // with traffic of interest; the oldest is forgotten
   std::string data_hook = "auto";   // a rung of the hook ladder, or the best that works
   tls::Options tls;                 // a block of its own: tls::Describe
+  go::Options go;                   // the same: go::Describe
 };
 // The fields point into `options`, which must outlive the block.
 base::ConfigBlock Describe(Options& options);

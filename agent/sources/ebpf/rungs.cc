@@ -2,12 +2,15 @@
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
 
 #include "sock_io_fentry.skel.h"
 #include "sock_io_fentry_hash.skel.h"
+#include "sock_io_kprobe.skel.h"
+#include "sock_io_syscall.skel.h"
 #include "sock_io_tp.skel.h"
 
 namespace weft::sources::ebpf {
@@ -65,6 +68,75 @@ base::Status PrepareFentry(Object& object) {
   return base::Ok();
 }
 
+base::Status CheckKprobes() {
+  // A kprobe that is loaded says nothing: kernels without them load its programs, too.
+  if (access("/sys/bus/event_source/devices/kprobe", F_OK) == 0 ||
+      access("/sys/kernel/tracing/kprobe_events", F_OK) == 0 ||
+      access("/sys/kernel/debug/tracing/kprobe_events", F_OK) == 0) {
+    return base::Ok();
+  }
+  return base::Error("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)");
+}
+
+// The parameters behind the flags do not matter here.
+base::Status PrepareKprobe(Object& object) {
+  KernelTypes types = LoadKernelTypes();
+  if (types == nullptr) return KernelError("read the kernel's BTF", errno);
+  object.Skip(CountParameters(types.get(), "tcp_recvmsg") == 6 ? "enter_receive_4"
+                                                               : "enter_receive_6");
+  if (CountParameters(types.get(), "tcp_sendpage") < 0) {
+    object.Skip("enter_send_page");
+    object.Skip("on_send_page");
+  }
+  if (CountParameters(types.get(), "udpv6_sendmsg") < 0) object.Skip("on_udp6");
+  return base::Ok();
+}
+
+constexpr char kSyscalls[] = "/sys/kernel/tracing/events/syscalls";
+constexpr char kSyscallsOld[] = "/sys/kernel/debug/tracing/events/syscalls";
+
+base::Status CheckSyscallTracepoints() {
+  if (access(kSyscalls, F_OK) == 0 || access(kSyscallsOld, F_OK) == 0) return base::Ok();
+  return base::Error("there are no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS, tracefs)");
+}
+
+// Which program looks at which call when it begins. Each call's end is looked at, too.
+struct SyscallHook {
+  const char* enter;
+  const char* leave;
+  const char* call;
+  bool is_needed;
+};
+constexpr SyscallHook kSyscallHooks[] = {
+    {"enter_write", "leave_send", "write", true},
+    {"enter_write", "leave_send", "sendto", true},
+    {"enter_writev", "leave_send", "writev", true},
+    {"enter_writev", "leave_send", "pwritev2", false},
+    {"enter_sendmsg", "leave_send", "sendmsg", true},
+    {"enter_sendmmsg", "leave_sendmmsg", "sendmmsg", false},
+    {"enter_sendfile", "leave_send", "sendfile64", false},
+    {"enter_splice", "leave_send", "splice", false},
+    {"enter_read", "leave_receive", "read", true},
+    {"enter_recvfrom", "leave_receive", "recvfrom", true},
+    {"enter_readv", "leave_receive", "readv", true},
+    {"enter_readv", "leave_receive", "preadv2", false},
+    {"enter_recvmsg", "leave_receive", "recvmsg", true},
+    {"enter_recvmmsg", "leave_recvmmsg", "recvmmsg", false},
+};
+
+base::Status AttachSyscalls(Object& object) {
+  for (const SyscallHook& hook : kSyscallHooks) {
+    base::Status done = object.AttachTracepoint(
+        hook.leave, "syscalls", ("sys_exit_" + std::string(hook.call)).c_str());
+    if (done.ok()) {
+      done = object.AttachTracepoint(hook.enter, "syscalls",
+                                     ("sys_enter_" + std::string(hook.call)).c_str());
+    }
+    if (!done.ok() && hook.is_needed) return done;
+  }
+  return base::Ok();
+}
+
 constexpr Rung kRungs[] = {
     {"fentry", "capture.hook.fentry", "fentry tcp_*", "kernel TLS", sock_io_fentry__elf_bytes,
      StateIn::kSockets, CheckCallRegisters, PrepareFentry, AttachAll},
@@ -73,6 +145,11 @@ constexpr Rung kRungs[] = {
      AttachAll},
     {"sock_length", "capture.hook.sock_tracepoint", "tp_btf sock_*_length", "",
      sock_io_tp__elf_bytes, StateIn::kSockets, CheckSockTracepoints, PrepareNothing, AttachAll},
+    {"kprobe", "capture.hook.kprobe", "kprobe tcp_*", "kernel TLS", sock_io_kprobe__elf_bytes,
+     StateIn::kHashes, CheckKprobes, PrepareKprobe, AttachAll},
+    {"syscall", "capture.hook.syscall_tracepoint", "tracepoint syscalls", "io_uring",
+     sock_io_syscall__elf_bytes, StateIn::kHashes, CheckSyscallTracepoints, PrepareNothing,
+     AttachSyscalls},
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "sources/otlp/answer.h"
 
-#include "protocols/otlp/json_write.h"
+#include "base/coding/json_text.h"
 #include "protocols/otlp/write.h"
 
 namespace weft::sources::otlp {
@@ -21,7 +21,7 @@ std::string_view ContentType(Encoding encoding) {
 
 std::string StatusJson(int code, std::string_view message) {
   std::string json = "{\"code\":" + std::to_string(code) + ",\"message\":";
-  wire::AppendJsonText(message, &json);
+  base::AppendJsonText(message, &json);
   return json + "}";
 }
 
@@ -82,7 +82,7 @@ net::Response Success(Encoding encoding, uint64_t rejected, std::string_view why
     if (rejected == 0) return response;
     response.body = "{\"partialSuccess\":{\"rejectedSpans\":\"" + std::to_string(rejected) +
                     "\",\"errorMessage\":";
-    wire::AppendJsonText(why, &response.body);
+    base::AppendJsonText(why, &response.body);
     response.body += "}}";
     return response;
   }

@@ -2,11 +2,13 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <vector>
 
+#include "base/coding/percent.h"
 #include "base/log.h"
 #include "net/event_loop.h"
 #include "net/grpc_channel.h"
@@ -54,27 +56,6 @@ net::Response Failure(Form form, int http_status, int grpc_status, std::string_v
   return response;
 }
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if ((c | 32) >= 'a' && (c | 32) <= 'f') return (c | 32) - 'a' + 10;
-  return -1;
-}
-
-std::string PercentDecoded(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
-    const int low = high >= 0 ? HexDigit(text[i + 2]) : -1;
-    if (low >= 0) {
-      out.push_back(static_cast<char>(high << 4 | low));
-      i += 2;
-    } else {
-      out.push_back(text[i] == '+' ? ' ' : text[i]);
-    }
-  }
-  return out;
-}
-
 // False unless there is exactly one parameter of that name, and it says something.
 bool TheService(std::string_view query, std::string* service) {
   int found = 0;
@@ -83,7 +64,7 @@ bool TheService(std::string_view query, std::string* service) {
     const std::string_view pair = query.substr(0, end);
     query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
     if (!pair.starts_with("service=")) continue;
-    *service = PercentDecoded(pair.substr(8));
+    *service = base::PercentDecode(pair.substr(8), /*plus_is_space=*/true);
     ++found;
   }
   return found == 1 && !service->empty();
@@ -152,7 +133,8 @@ class Server::Impl {
     deps_.loop.Cancel(std::exchange(timer_, 0));
     if (listener_) listener_->Close();
     channel_ = nullptr;
-    for (auto& [service, entry] : services_) Settle(entry);
+    for (auto& [service, entry] : std::exchange(services_, {}))
+      Settle(std::move(entry.waiting), entry.known ? &entry.strategy : nullptr);
   }
 
   uint16_t port() const { return listener_ ? listener_->port() : 0; }
@@ -190,8 +172,9 @@ class Server::Impl {
 
   void Ask(const std::string& service, Waiter&& waiter);
   void OnReply(const std::string& service, net::GrpcReply&& reply);
-  void Settle(Entry& entry);
-  Entry& EntryOf(const std::string& service);
+  // `strategy` null: nobody knows.
+  void Settle(std::vector<Waiter>&& waiting, const SamplingStrategy* strategy);
+  Entry* EntryOf(const std::string& service);
   void Send(Waiter&& waiter, const SamplingStrategy& strategy) {
     requests_.In(1);
     requests_.Out(1);
@@ -259,8 +242,15 @@ void Server::Impl::Answer(net::Request request, net::Responder&& responder) {
 
 void Server::Impl::Ask(const std::string& service, Waiter&& waiter) {
   asked_[static_cast<size_t>(waiter.form)]->Add(1);
+  if (service.size() > kMaxNameBytes)
+    return Refuse(std::move(waiter), "long_name", 400, net::kGrpcInvalidArgument,
+                  "the service's name is too long");
   if (channel_ == nullptr) return Send(std::move(waiter), strategies_.For(service));
-  Entry& entry = EntryOf(service);
+  Entry* const found = EntryOf(service);
+  if (found == nullptr)
+    return Refuse(std::move(waiter), "many_services", 503, net::kGrpcUnavailable,
+                  "the collector is asked about too many services");
+  Entry& entry = *found;
   const uint64_t now_ns = deps_.clock.MonotonicNs();
   const auto fresh_ns = static_cast<uint64_t>(options_.cache_seconds) * kSecondNs;
   if (entry.known && !entry.asking && now_ns - entry.asked_ns < fresh_ns)
@@ -291,14 +281,19 @@ void Server::Impl::OnReply(const std::string& service, net::GrpcReply&& reply) {
     const auto stale_ns = static_cast<uint64_t>(options_.stale_seconds) * kSecondNs;
     if (entry.known && deps_.clock.MonotonicNs() - entry.asked_ns >= stale_ns) entry.known = false;
   }
-  Settle(entry);
-  if (!entry.known) services_.erase(service);
+  std::vector<Waiter> waiting = std::exchange(entry.waiting, {});
+  const bool known = entry.known;
+  strategy = entry.strategy;
+  if (!known) services_.erase(service);
+  Settle(std::move(waiting), known ? &strategy : nullptr);
 }
 
-void Server::Impl::Settle(Entry& entry) {
-  for (Waiter& waiter : std::exchange(entry.waiting, {})) {
-    if (entry.known) {
-      Send(std::move(waiter), entry.strategy);
+// An answer may bring in the next question of its connection before Send returns: no entry may be
+// relied on here.
+void Server::Impl::Settle(std::vector<Waiter>&& waiting, const SamplingStrategy* strategy) {
+  for (Waiter& waiter : waiting) {
+    if (strategy != nullptr) {
+      Send(std::move(waiter), *strategy);
       continue;
     }
     proxy_failures_.Add(1);
@@ -307,18 +302,17 @@ void Server::Impl::Settle(Entry& entry) {
   }
 }
 
-// A new service takes the place of one that nobody waits for.
-Server::Impl::Entry& Server::Impl::EntryOf(const std::string& service) {
+// A new service takes the place of one that nobody waits for; null when there is none.
+Server::Impl::Entry* Server::Impl::EntryOf(const std::string& service) {
   const auto found = services_.find(service);
-  if (found != services_.end()) return found->second;
+  if (found != services_.end()) return &found->second;
   if (services_.size() >= kMaxServices) {
-    for (auto it = services_.begin(); it != services_.end(); ++it) {
-      if (it->second.asking) continue;
-      services_.erase(it);
-      break;
-    }
+    const auto idle = std::find_if(services_.begin(), services_.end(),
+                                   [](const auto& entry) { return !entry.second.asking; });
+    if (idle == services_.end()) return nullptr;
+    services_.erase(idle);
   }
-  return services_[service];
+  return &services_[service];
 }
 
 base::Status Server::Impl::Load() {

@@ -33,6 +33,7 @@ base::ConfigBlock Describe(Options& options);
 class Server final : public model::Source {
  public:
   static constexpr size_t kMaxServices = 1024;
+  static constexpr size_t kMaxNameBytes = 1024;  // of a service; longer ones are refused
 
   Server(Options options, otlp::Deps deps);
   ~Server() override;

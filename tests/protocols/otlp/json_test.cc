@@ -282,15 +282,6 @@ TEST(JsonWrite, LooksLikeTheCollectorsFileExporter) {
             R"({"intValue":"-7"}}],"status":{"code":2}}]}]}]})");
 }
 
-TEST(JsonWrite, TextIsEscapedAndStaysOnOneLine) {
-  std::string out;
-  AppendJsonText("a\"\\\n\r\t\x01\x1f/é\xff", &out);
-  EXPECT_EQ(out, "\"a\\\"\\\\\\n\\r\\t\\u0001\\u001f/é?\"");
-  out.clear();
-  AppendJsonText("", &out);
-  EXPECT_EQ(out, "\"\"");
-}
-
 TEST(JsonWrite, NothingOrGarbageIsAnEmptyObject) {
   std::string out;
   AppendJson({}, &out);

@@ -150,6 +150,32 @@ TEST_F(SamplingServer, ACollectorIsAskedOnceForAllWhoWaitAndRemembered) {
   EXPECT_TRUE(world_.ledger.Balanced()) << world_.ledger.Text();
 }
 
+// Both questions come in one segment: the second is read while the first is being answered.
+TEST_F(SamplingServer, APipelinedQuestionSurvivesTheFailureOfTheOneBeforeIt) {
+  OpenCollector();
+  fails_ = true;
+  Options options;
+  options.collector_endpoint = "127.0.0.1:" + std::to_string(collector_->port());
+  ASSERT_TRUE(Open(options).ok());
+  const HttpAnswer both =
+      Get("/sampling?service=shop+1 HTTP/1.1\r\nHost: x\r\n\r\nGET /sampling?service=shop+1");
+  EXPECT_EQ(both.status, 500);
+  const size_t second = both.body.find("HTTP/1.1 500");
+  ASSERT_NE(second, std::string::npos) << both.body;
+  EXPECT_NE(both.body.find("does not answer", second), std::string::npos) << both.body;
+  world_.loop.RunAfter(std::chrono::milliseconds(100), [this] { world_.loop.Stop(); });
+  world_.loop.Run();  // what the collector still has to say finds nobody
+  EXPECT_EQ(calls_, 2);
+  EXPECT_TRUE(world_.ledger.Balanced()) << world_.ledger.Text();
+}
+
+TEST_F(SamplingServer, ANameWithoutEndIsRefusedBeforeItIsRemembered) {
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(Get("/sampling?service=" + std::string(Server::kMaxNameBytes, 'x')).status, 200);
+  EXPECT_EQ(Get("/sampling?service=" + std::string(Server::kMaxNameBytes + 1, 'x')).status, 400);
+  EXPECT_TRUE(world_.ledger.Balanced()) << world_.ledger.Text();
+}
+
 TEST_F(SamplingServer, TheServiceForOtherPortsAnswersGrpc) {
   ASSERT_TRUE(Open().ok());
   auto port = net::Listener::Open(world_.loop, {.endpoint = "127.0.0.1:0"}, world_.credit,

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kMaxSections = 4096, kMaxSegments = 256;
 constexpr uint64_t kMaxTableBytes = 64 << 20;
+constexpr uint64_t kMaxSectionNames = 1 << 20;
 constexpr uint64_t kMaxSymbols = 4 << 20;
 constexpr size_t kSymbolsAtOnce = 4096;
 
@@ -34,8 +35,10 @@ ElfFile& ElfFile::operator=(ElfFile&& other) noexcept {
   std::swap(fd_, other.fd_);
   file_bytes_ = other.file_bytes_;
   machine_ = other.machine_;
+  thread_local_bytes_ = other.thread_local_bytes_;
   code_ = std::move(other.code_);
   sections_ = std::move(other.sections_);
+  section_names_ = std::move(other.section_names_);
   return *this;
 }
 
@@ -79,6 +82,7 @@ base::Status ElfFile::Parse() {
     return base::Error("program headers lie outside the file");
   }
   for (const Elf64_Phdr& p : segments) {
+    if (p.p_type == PT_TLS) thread_local_bytes_ = p.p_memsz;
     if (p.p_type != PT_LOAD || (p.p_flags & PF_X) == 0) continue;
     if (p.p_offset > file_bytes_ || p.p_vaddr + p.p_filesz < p.p_vaddr) continue;
     code_.push_back({p.p_vaddr, p.p_offset, std::min(p.p_filesz, file_bytes_ - p.p_offset)});
@@ -93,9 +97,27 @@ base::Status ElfFile::Parse() {
     return base::Error("section headers lie outside the file");
   }
   for (const Elf64_Shdr& h : sections) {
-    sections_.push_back({h.sh_type, h.sh_link, h.sh_offset, h.sh_size, h.sh_entsize});
+    sections_.push_back(
+        {h.sh_type, h.sh_link, h.sh_name, h.sh_addr, h.sh_offset, h.sh_size, h.sh_entsize});
+  }
+  if (header.e_shstrndx < sections_.size()) {
+    const Section& names = sections_[header.e_shstrndx];
+    const std::vector<uint8_t> text =
+        Read(names.offset, std::min(names.size, kMaxSectionNames));
+    section_names_.assign(text.begin(), text.end());
   }
   return base::Ok();
+}
+
+std::optional<ElfPart> ElfFile::SectionNamed(std::string_view name) const {
+  for (const Section& s : sections_) {
+    if (s.name >= section_names_.size()) continue;
+    const std::string_view rest = std::string_view(section_names_).substr(s.name);
+    if (rest.substr(0, rest.find('\0')) != name) continue;
+    const bool fits = s.type != SHT_NOBITS && s.offset <= file_bytes_;
+    return ElfPart{s.address, s.offset, fits ? std::min(s.size, file_bytes_ - s.offset) : 0};
+  }
+  return std::nullopt;
 }
 
 bool ElfFile::OffsetOf(uint64_t address, uint64_t* offset) const {

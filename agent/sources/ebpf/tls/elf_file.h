@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,13 @@
 namespace weft::sources::ebpf::tls {
 
 enum class Machine { kOther, kX86_64, kAarch64 };
+
+// A section of the file; without bytes when it has none there.
+struct ElfPart {
+  uint64_t address = 0;
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
 
 struct ElfFunction {
   uint64_t address = 0;  // as linked
@@ -41,14 +49,17 @@ class ElfFile {
   std::vector<uint8_t> Read(uint64_t offset, uint64_t length) const;
   // The file offset of an address in executable code; false when it is none.
   bool OffsetOf(uint64_t address, uint64_t* offset) const;
+  std::optional<ElfPart> SectionNamed(std::string_view name) const;
+  // Bytes of the program's own thread-local storage.
+  uint64_t thread_local_bytes() const { return thread_local_bytes_; }
 
  private:
   struct Segment {
     uint64_t address, offset, file_bytes;
   };
   struct Section {
-    uint32_t type, link;
-    uint64_t offset, size, entry_bytes;
+    uint32_t type, link, name;
+    uint64_t address, offset, size, entry_bytes;
   };
   explicit ElfFile(int fd) : fd_(fd) {}
   base::Status Parse();
@@ -59,8 +70,10 @@ class ElfFile {
   int fd_ = -1;
   uint64_t file_bytes_ = 0;
   Machine machine_ = Machine::kOther;
+  uint64_t thread_local_bytes_ = 0;
   std::vector<Segment> code_;
   std::vector<Section> sections_;
+  std::string section_names_;
 };
 
 }  // namespace weft::sources::ebpf::tls

@@ -68,15 +68,6 @@ uint32_t RegisterBit(unsigned id) {
   }
 }
 
-// The list of arch/x86/kernel/uprobes.c, without the long nops that only new kernels emulate.
-bool Emulated(const uint8_t* b, size_t size) {
-  if (size == 1 && (b[0] == 0x90 || (b[0] >= 0x50 && b[0] <= 0x57))) return true;  // nop, push
-  if (size == 2 && b[0] == 0x41 && b[1] >= 0x50 && b[1] <= 0x57) return true;      // push r8..r15
-  if (size == 2 && (b[0] == 0xeb || (b[0] >= 0x70 && b[0] <= 0x7f))) return true;  // short jumps
-  if (size == 5 && (b[0] == 0xe9 || b[0] == 0xe8)) return true;                    // jmp, call
-  return size == 6 && b[0] == 0x0f && b[1] >= 0x80 && b[1] <= 0x8f;                // jcc
-}
-
 bool KeepsPositive(unsigned id) { return id == X86_INS_CMOVS || id == X86_INS_CMOVL; }
 
 void ReadDetail(csh handle, const cs_insn& in, Instruction* out) {
@@ -136,7 +127,7 @@ std::vector<Instruction> Disassemble(const FunctionCode& code) {
     Instruction out;
     out.address = in->address;
     out.size = static_cast<uint8_t>(in->size);
-    out.emulated = Emulated(in->bytes, in->size);
+    out.emulated = IsEmulated({in->bytes, in->size});
     ReadDetail(handle, *in, &out);
     all.push_back(out);
   }
@@ -173,6 +164,16 @@ ProbeSite FirstEmulated(const FunctionCode& code, uint32_t kept) {
 }
 
 }  // namespace
+
+// The list of arch/x86/kernel/uprobes.c, without the long nops that only new kernels emulate.
+bool IsEmulated(std::span<const uint8_t> b) {
+  const size_t size = b.size();
+  if (size == 1 && (b[0] == 0x90 || (b[0] >= 0x50 && b[0] <= 0x57))) return true;  // nop, push
+  if (size == 2 && b[0] == 0x41 && b[1] >= 0x50 && b[1] <= 0x57) return true;      // push r8..r15
+  if (size == 2 && (b[0] == 0xeb || (b[0] >= 0x70 && b[0] <= 0x7f))) return true;  // short jumps
+  if (size == 5 && (b[0] == 0xe9 || b[0] == 0xe8)) return true;                    // jmp, call
+  return size == 6 && b[0] == 0x0f && b[1] >= 0x80 && b[1] <= 0x8f;                // jcc
+}
 
 ProbeSite FindEntrySite(const FunctionCode& code, int arguments) {
   uint32_t kept = 0;

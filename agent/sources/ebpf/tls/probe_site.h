@@ -20,6 +20,9 @@ enum class Price : uint8_t {
   kStepped,  // ~10 µs per hit on the reference VM, ~0.9 µs on metal
 };
 
+// Does the kernel emulate this instruction of x86-64 under a uprobe?
+bool IsEmulated(std::span<const uint8_t> instruction);
+
 struct ProbeSite {
   uint64_t offset = 0;  // from the function's first byte
   Price price = Price::kStepped;

@@ -1,4 +1,4 @@
-#include "app/configured_features.h"
+#include "app/about/configured_features.h"
 
 namespace weft::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/percent.h"
+#include "base/coding/percent.h"
 
 #include <cstdint>
 

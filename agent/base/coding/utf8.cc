@@ -1,4 +1,4 @@
-#include "base/utf8.h"
+#include "base/coding/utf8.h"
 
 namespace weft::base {
 namespace {

@@ -1,17 +1,17 @@
-#include "app/features.h"
+#include "app/about/features.h"
 
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 
-#include "protocols/otlp/json_write.h"
+#include "base/coding/json_text.h"
 
 namespace weft::app {
 namespace {
 
 std::string Quoted(std::string_view text) {
   std::string out;
-  protocols::otlp::AppendJsonText(text, &out);
+  base::AppendJsonText(text, &out);
   return out;
 }
 

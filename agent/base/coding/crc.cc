@@ -1,4 +1,4 @@
-#include "base/crc.h"
+#include "base/coding/crc.h"
 
 #include <libdeflate.h>
 

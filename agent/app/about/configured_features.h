@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "app/features.h"
+#include "app/about/features.h"
 #include "app/settings.h"
 
 namespace weft::app {

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Go programs: plaintext of crypto/tls, and for whom the goroutines work that write the requests of
+ * net/http. The agent puts these programs into each Go file at places that the kernel emulates,
+ * never as return probes (Go moves its stacks). Arguments are in Go's registers: AX, BX, CX, …, the
+ * goroutine in R14. docs/adr/0012 */
+#include "lib/go_tls.h"
+#include "lib/tls_record.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#ifdef __TARGET_ARCH_x86
+#define GO_ARGUMENT_1(ctx) ((ctx)->ax)
+#define GO_ARGUMENT_2(ctx) ((ctx)->bx)
+#define GO_ARGUMENT_3(ctx) ((ctx)->cx)
+#define GO_ARGUMENT_4(ctx) ((ctx)->di)
+#define GO_GOROUTINE(ctx) ((ctx)->r14)
+#else
+#define GO_ARGUMENT_1(ctx) (((struct user_pt_regs *)(ctx))->regs[0])
+#define GO_ARGUMENT_2(ctx) (((struct user_pt_regs *)(ctx))->regs[1])
+#define GO_ARGUMENT_3(ctx) (((struct user_pt_regs *)(ctx))->regs[2])
+#define GO_ARGUMENT_4(ctx) (((struct user_pt_regs *)(ctx))->regs[3])
+#define GO_GOROUTINE(ctx) (((struct user_pt_regs *)(ctx))->regs[28])
+#endif
+
+/* Programs that have started, for the agent to look at. Programs push, the agent takes; when it is
+ * full the oldest goes, and the next round of the agent finds it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1024);
+	__type(value, __u32);
+} go_hints SEC(".maps");
+
+/* What goroutines hand to one another: a connection or a request of net/http. */
+struct go_errand_key {
+	__u64 object;
+	__u32 tgid;
+	__u32 _pad;
+};
+
+/* For whom what was handed over is to be done, a goroutine. Programs write; the least recently used
+ * makes room. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct go_errand_key);
+	__type(value, __u32);
+} go_errands SEC(".maps");
+
+static __always_inline __u32 current_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline struct go_call *go__enter(struct pt_regs *ctx, __u8 operation)
+{
+	static const struct go_call empty = {};
+	struct go_call_key key = {.g = GO_GOROUTINE(ctx), .tgid = current_tgid()};
+	struct go_call *c = bpf_map_lookup_elem(&go_calls, &key);
+
+	if (!c) {
+		bpf_map_update_elem(&go_calls, &key, &empty, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&go_calls, &key);
+		if (!c) {
+			count__drop(WEFT_DROP_NO_STATE);
+			return NULL;
+		}
+	}
+	c->tls.session = GO_ARGUMENT_1(ctx);
+	c->tls.cookie = 0;
+	c->tls.time_ns = 0;
+	c->tls.sequence = 0;
+	c->tls.operation = operation;
+	c->tls.mixed = 0;
+	return c;
+}
+
+/* The session of a call that has moved plaintext, with its socket; or null. */
+static __always_inline struct tls_session *go__session(const struct go_call *c, __u32 tgid)
+{
+	struct tls_session_key key = {.session = c->tls.session, .tgid = tgid};
+	struct tls_session *session;
+	struct go_handshake *h;
+
+	if (c->tls.mixed)
+		return NULL; /* cannot be told */
+	session = session__find(c->tls.session, true);
+	if (!session)
+		return NULL; /* counted */
+	if (c->tls.cookie) {
+		session__bind(session, c->tls.cookie, c->tls.flags);
+		if (c->tls.operation == TLS_READ)
+			session->received = c->received;
+	}
+	h = bpf_map_lookup_elem(&go_handshakes, &key);
+	if (h) {
+		if (!session->plaintext.cookie) {
+			session__bind(session, h->cookie, h->flags);
+			session->received = h->received;
+		} else if (session->plaintext.cookie == h->cookie && !session->received) {
+			session->received = h->received;
+		}
+		/* What was read ahead with the handshake is of interest to the first read only. */
+		if (c->tls.operation == TLS_READ)
+			bpf_map_delete_elem(&go_handshakes, &key);
+	}
+	return session->plaintext.cookie ? session : NULL;
+}
+
+static __always_inline bool go__is_ours(const struct tls_session *session)
+{
+	__u8 verdict = session->plaintext.verdict;
+
+	return verdict != VERDICT_OTHER && verdict != VERDICT_TLS;
+}
+
+static __always_inline struct go_call *go__call(struct pt_regs *ctx, __u32 tgid, __u8 operation)
+{
+	struct go_call_key key = {.g = GO_GOROUTINE(ctx), .tgid = tgid};
+	struct go_call *c = bpf_map_lookup_elem(&go_calls, &key);
+
+	return c && c->tls.operation == operation ? c : NULL;
+}
+
+/* (*Conn).writeRecordLocked(type, bytes), where Write calls it. */
+SEC("uprobe")
+int go_enter_write(struct pt_regs *ctx)
+{
+	struct go_call *c = go__enter(ctx, TLS_WRITE);
+
+	if (c)
+		c->tls.buffer = GO_ARGUMENT_3(ctx);
+	return 0;
+}
+
+/* Behind that call: (n, error). */
+SEC("uprobe")
+int go_leave_write(struct pt_regs *ctx)
+{
+	__u32 tgid = current_tgid();
+	struct go_call *c = go__call(ctx, tgid, TLS_WRITE);
+	struct tls_session *session;
+	__s64 moved = GO_ARGUMENT_1(ctx);
+
+	if (!c || moved <= 0)
+		return 0; /* begun before the probes, or failed */
+	session = go__session(c, tgid);
+	if (session && go__is_ours(session))
+		tls__record(session, &c->tls, BOUND(moved, 0x7fffffff));
+	return 0;
+}
+
+/* (*Conn).Read(bytes) */
+SEC("uprobe")
+int go_enter_read(struct pt_regs *ctx)
+{
+	go__enter(ctx, TLS_READ);
+	return 0;
+}
+
+/* The buffers of a tls.Conn, which lie side by side in it. */
+struct go_buffers {
+	struct {
+		__u64 base, length, capacity, next;
+		__u64 last_read;
+	} raw; /* bytes.Buffer: records as they came, decrypted in their place */
+	struct {
+		__u64 base, length, capacity, next;
+	} input; /* bytes.Reader: plaintext of the last record */
+};
+
+/* The raw sequence number of the record that the plaintext is from: its header is still where it
+ * came in, in front of the plaintext and of what the cipher put between (nothing, a nonce or an
+ * initial vector). */
+static __always_inline __u32 go__record_sequence(const struct go_buffers *b, __u32 received)
+{
+	const __u32 before[] = {5, 13, 21};
+	__u64 next = b->raw.base + b->raw.next;
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < 3; i++) {
+		__u8 header[5] = {};
+		__u64 at = b->input.base - before[i];
+
+		if (bpf_probe_read_user(header, sizeof(header), (const void *)at))
+			return 0;
+		if (header[0] == 0x17 && header[1] == 3 &&
+		    at + 5 + (header[3] << 8 | header[4]) == next)
+			return received - (b->raw.length - b->raw.next) - (next - at);
+	}
+	return 0;
+}
+
+static __always_inline int go__leave_read(struct pt_regs *ctx, __u64 from, __u64 length)
+{
+	__u64 offset = bpf_get_attach_cookie(ctx);
+	__u32 tgid = current_tgid();
+	struct go_call *c = go__call(ctx, tgid, TLS_READ);
+	struct tls_session *session;
+	struct go_buffers buffers;
+
+	if (!c)
+		return 0; /* begun before the probes */
+	session = go__session(c, tgid);
+	if (!session || !go__is_ours(session))
+		return 0; /* not ours, or no socket is known */
+	if (bpf_probe_read_user(&buffers, sizeof(buffers),
+				(const void *)(c->tls.session + offset)))
+		return 0; /* cannot be told */
+	if (from == 0) {
+		/* The reader itself is about to copy: as much as it has, or there is room for. */
+		if (buffers.input.next >= buffers.input.length)
+			return 0; /* nothing to read */
+		from = buffers.input.base + buffers.input.next;
+		if (length > buffers.input.length - buffers.input.next)
+			length = buffers.input.length - buffers.input.next;
+	}
+	c->tls.buffer = from;
+	c->tls.sequence =
+	    from == buffers.input.base ? go__record_sequence(&buffers, session->received) : 0;
+	if ((__s64)length > 0)
+		tls__record(session, &c->tls, BOUND(length, 0x7fffffff));
+	return 0;
+}
+
+/* memmove(to, from, n), where Read hands over plaintext: bytes.Reader.Read, made a part of it. */
+SEC("uprobe")
+int go_leave_read_copy(struct pt_regs *ctx)
+{
+	return go__leave_read(ctx, GO_ARGUMENT_2(ctx), GO_ARGUMENT_3(ctx));
+}
+
+/* (*bytes.Reader).Read(bytes), where Read calls it. */
+SEC("uprobe")
+int go_leave_read_reader(struct pt_regs *ctx)
+{
+	return go__leave_read(ctx, 0, GO_ARGUMENT_3(ctx));
+}
+
+/* (*Conn).clientHandshake or serverHandshake: whatever was known of this address is another's. */
+SEC("uprobe")
+int go_enter_handshake(struct pt_regs *ctx)
+{
+	struct tls_session_key key = {.session = GO_ARGUMENT_1(ctx), .tgid = current_tgid()};
+	struct tls_session *session;
+	struct go_call *c;
+
+	bpf_map_delete_elem(&tls_sessions, &key);
+	bpf_map_delete_elem(&go_handshakes, &key);
+	session = session__find(key.session, true);
+	if (session)
+		session->is_whole = 1;
+	c = go__call(ctx, key.tgid, TLS_READ);
+	if (c && c->tls.session == key.session)
+		return 0; /* inside a read, whose events come from the same socket */
+	go__enter(ctx, TLS_HANDSHAKE);
+	return 0;
+}
+
+/* The running goroutine hands `object` on: what is done with it is done for whom it works. */
+static __always_inline int go__hand_over(struct pt_regs *ctx, __u64 object)
+{
+	struct go_errand_key key = {.object = object, .tgid = current_tgid()};
+	struct go_process *p = go__process(key.tgid);
+	__u32 *known, whom;
+
+	if (!p)
+		return 0; /* not looked at yet */
+	whom = go__whom(key.tgid, p, GO_GOROUTINE(ctx), false);
+	known = bpf_map_lookup_elem(&go_errands, &key);
+	if (known)
+		*known = whom;
+	else if (whom)
+		bpf_map_update_elem(&go_errands, &key, &whom, BPF_ANY);
+	return 0;
+}
+
+static __always_inline int go__take_over(struct pt_regs *ctx, __u64 object)
+{
+	struct go_errand_key key = {.object = object, .tgid = current_tgid()};
+	struct go_process *p = go__process(key.tgid);
+	__u32 *whom = bpf_map_lookup_elem(&go_errands, &key);
+	__u32 id;
+
+	if (!p || !whom)
+		return 0; /* nobody has handed it over */
+	id = go__number(GO_GOROUTINE(ctx), p->id_offset);
+	if (id && *whom)
+		go__works_for(key.tgid, id, *whom);
+	return 0;
+}
+
+/* (*persistConn).roundTrip(request): the request is left to the connection's own goroutine. */
+SEC("uprobe")
+int go_hand_over_1(struct pt_regs *ctx)
+{
+	return go__hand_over(ctx, GO_ARGUMENT_1(ctx));
+}
+
+/* (*http2ClientConn).roundTrip(request, …): a goroutine is started for it. */
+SEC("uprobe")
+int go_hand_over_2(struct pt_regs *ctx)
+{
+	return go__hand_over(ctx, GO_ARGUMENT_2(ctx));
+}
+
+/* persistConnWriter{connection}.Write(bytes) */
+SEC("uprobe")
+int go_take_over_1(struct pt_regs *ctx)
+{
+	return go__take_over(ctx, GO_ARGUMENT_1(ctx));
+}
+
+/* (*http2clientStream).doRequest(request, …) */
+SEC("uprobe")
+int go_take_over_2(struct pt_regs *ctx)
+{
+	return go__take_over(ctx, GO_ARGUMENT_2(ctx));
+}
+
+/* runtime.main: a program of a known file starts. The cookie says what is where in it. */
+SEC("uprobe")
+int go_start(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u32 tgid = current_tgid();
+
+	bpf_map_update_elem(&go_processes, &tgid, &cookie, BPF_ANY);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(go_on_exec, struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	bpf_map_delete_elem(&go_processes, &tgid);
+	bpf_map_push_elem(&go_hints, &tgid, BPF_EXIST);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(go_on_exit, struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	if (task->pid == task->tgid)
+		bpf_map_delete_elem(&go_processes, &tgid);
+	return 0;
+}

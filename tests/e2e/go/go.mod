@@ -1,0 +1,3 @@
+module weft.test/relay
+
+go 1.21
