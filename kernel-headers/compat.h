@@ -26,8 +26,8 @@
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 
-/* The iterator over the memory of a message. Until 5.13 its kind is a bit mask with the direction in
- * bit 0; until 6.3 the pieces have another name; the one piece of user memory came with 6.0. */
+/* The iterator over the memory of a message. Until 5.13 its kind is a bit mask with the direction
+ * in bit 0; until 6.3 the pieces have another name; the one piece of user memory came with 6.0. */
 struct iov_iter___5_13 {
 	unsigned int type;
 } __attribute__((preserve_access_index));

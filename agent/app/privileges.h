@@ -14,7 +14,7 @@ namespace weft::app {
 using Capabilities = uint64_t;
 
 // What is needed once everything runs: reading /proc of other users' processes; BPF and PERFMON
-// while capturing; SYS_ADMIN and CHECKPOINT_RESTORE for TLS and Go (kernels from 2025 on ask
+// while capturing; SYS_ADMIN and CHECKPOINT_RESTORE for TLS and Go (kernels since July 2025 ask
 // SYS_ADMIN for a uprobe); DAC_OVERRIDE where files are written whose folder may be another user's.
 Capabilities NeededLater(const Settings& settings);
 // The same and what only a start needs: ports below 1024, big UDP buffers, locked memory.

@@ -1,16 +1,17 @@
 #include "normalize/http2_pairing.h"
 
 #include <algorithm>
-#include <charconv>
 #include <span>
 #include <utility>
 
 #include "normalize/conventions/telemetry_export.h"
 #include "normalize/conventions/trace_context.h"
+#include "protocols/grpc/grpc.h"
 
 namespace weft::normalize {
 namespace {
 
+namespace grpc = protocols::grpc;
 using model::Direction;
 using protocols::http2::Event;
 using protocols::http2::EventKind;
@@ -27,7 +28,7 @@ constexpr size_t kMaxStamps = 16;
 // Connections that are made to forget for one piece, so that nobody pays for all others.
 constexpr int kMaxForgotten = 4;
 
-constexpr uint32_t kNoError = 0, kCancel = 8;
+constexpr uint32_t kNoError = 0;
 
 size_t Index(Side side) { return static_cast<size_t>(side); }
 
@@ -47,23 +48,6 @@ std::string_view ErrorName(uint32_t code) {
                                                 "INADEQUATE_SECURITY",
                                                 "HTTP_1_1_REQUIRED"};
   return code < std::size(kNames) ? kNames[code] : std::string_view("stream_reset");
-}
-
-// What a gRPC client makes of RST_STREAM (doc/PROTOCOL-HTTP2.md).
-int GrpcStatusOfReset(uint32_t code) {
-  constexpr uint32_t kRefusedStream = 7, kEnhanceYourCalm = 11, kInadequateSecurity = 12;
-  switch (code) {
-    case kRefusedStream:
-      return kGrpcUnavailable;
-    case kCancel:
-      return kGrpcCancelled;
-    case kEnhanceYourCalm:
-      return kGrpcResourceExhausted;
-    case kInadequateSecurity:
-      return kGrpcPermissionDenied;
-    default:
-      return kGrpcInternal;
-  }
 }
 
 }  // namespace
@@ -265,7 +249,7 @@ void Http2Pairing::Describe(const Head& head, Exchange* exchange) {
   if (!head.path.empty()) target = SplitTarget(head.method, head.path);
   if (exchange->is_connect && head.protocol.empty()) target.authority = head.authority;
   if (target.scheme.empty()) target.scheme = head.scheme;
-  if (IsGrpcContentType(head.content_type)) {
+  if (grpc::KindOf(head.content_type) != grpc::Kind::kNone) {
     exchange->is_call = exchange->is_described = true;
     shared_.conventions.DescribeCall(facts, target, text_, &span);
     return;
@@ -341,17 +325,13 @@ void Http2Pairing::OnResponseHead(const Event& event, const Piece& piece, Exchan
   const Head& head = shared_.parsed2.heads[event.head];
   if (head.is_cut) ++shared_.counts.heads_truncated;
   if (head.status != 0) exchange->status = head.status;
-  exchange->is_call |= IsGrpcContentType(head.content_type);
+  exchange->is_call |= grpc::KindOf(head.content_type) != grpc::Kind::kNone;
   ReadStatusFields(head, exchange);
 }
 
 void Http2Pairing::ReadStatusFields(const Head& head, Exchange* exchange) {
-  const std::string_view text = head.grpc_status;
-  int status = kNoGrpcStatus;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), status);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || status < 0) {
-    return;
-  }
+  const std::optional<uint32_t> status = grpc::ParseStatus(head.grpc_status);
+  if (!status) return;
   exchange->grpc_status = status;
   exchange->is_call = true;
 }
@@ -368,15 +348,15 @@ void Http2Pairing::OnReset(const Event& event, uint64_t time_ns) {
   const bool is_server = requests_ == Direction::kReceive;
   // Whoever leaves does not make an error of the server.
   if (event.side == Side::kClient && is_server) {
-    if (exchange.is_call && exchange.grpc_status == kNoGrpcStatus) {
-      exchange.grpc_status = kGrpcCancelled;
+    if (exchange.is_call && !exchange.grpc_status) {
+      exchange.grpc_status = grpc::kCancelled;
     }
     Finish(it, Outcome::kUnobserved);
     return;
   }
-  if (exchange.is_call && exchange.grpc_status == kNoGrpcStatus && event.value != kUnknownValue) {
+  if (exchange.is_call && !exchange.grpc_status && event.value != kUnknownValue) {
     exchange.grpc_status =
-        event.side == Side::kClient ? kGrpcCancelled : GrpcStatusOfReset(event.value);
+        event.side == Side::kClient ? grpc::kCancelled : grpc::StatusFromReset(event.value);
   }
   Finish(it, Outcome::kCutShort, event.value == kNoError ? "stream_reset" : ErrorName(event.value));
 }
@@ -388,7 +368,7 @@ void Http2Pairing::OnGoAway(const Event& event) {
     auto next = std::next(it);
     Exchange& exchange = it->second;
     if (it->first > event.value && exchange.kind != Kind::kEarly && !exchange.response_started) {
-      if (exchange.is_call) exchange.grpc_status = kGrpcUnavailable;
+      if (exchange.is_call) exchange.grpc_status = grpc::kUnavailable;
       Finish(it, Outcome::kCutShort, "REFUSED_STREAM");
     }
     it = next;
@@ -445,9 +425,8 @@ void Http2Pairing::Finish(Exchanges::iterator it, Outcome outcome, std::string_v
     ++shared_.counts.calls;
     span.request_messages = exchange.request_messages;
     span.response_messages = exchange.response_messages;
-    int status = exchange.grpc_status;
-    if (status == kNoGrpcStatus && exchange.status >= 300)
-      status = GrpcStatusOfHttp(exchange.status);
+    std::optional<uint32_t> status = exchange.grpc_status;
+    if (!status && exchange.status >= 300) status = grpc::StatusFromHttp(exchange.status);
     shared_.conventions.DescribeCallResult(
         status, outcome == Outcome::kCutShort ? cause : std::string_view{}, &span);
   } else {
@@ -480,9 +459,8 @@ void Http2Pairing::OnEnd(Direction direction, uint64_t) {
       Finish(it, Outcome::kUnobserved);
     } else {
       // Every client library reports a lost connection so.
-      if (exchange.is_call && exchange.grpc_status == kNoGrpcStatus &&
-          requests_ == Direction::kSend) {
-        exchange.grpc_status = kGrpcUnavailable;
+      if (exchange.is_call && !exchange.grpc_status && requests_ == Direction::kSend) {
+        exchange.grpc_status = grpc::kUnavailable;
       }
       Finish(it, Outcome::kCutShort, kConnectionClosed);
     }

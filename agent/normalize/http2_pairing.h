@@ -74,7 +74,7 @@ class Http2Pairing final : public Dialogue {
     bool response_started = false;
     bool response_over = false;  // of a kEarly one
     bool is_doubtful = false;    // bytes of the server were lost while it was open
-    int grpc_status = kNoGrpcStatus;
+    std::optional<uint32_t> grpc_status;
     uint16_t status = 0;
     int64_t unix_offset_ns = 0;
     uint64_t response_first_ns = 0, response_last_ns = 0;  // monotonic

@@ -1,15 +1,18 @@
 #include "normalize/pairing.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "normalize/conventions/telemetry_export.h"
 #include "normalize/conventions/trace_context.h"
+#include "protocols/grpc/grpc.h"
 
 namespace weft::normalize {
 namespace {
 
+namespace grpc = protocols::grpc;
 using model::Direction;
 using protocols::http1::BodyKind;
 using protocols::http1::Event;
@@ -166,7 +169,7 @@ void Pairing::FillSpan(const Head& head, const Target& target, uint64_t offset, 
                                : request_head_.sequence;
   RequestFacts facts{head.method, head.host, head.user_agent, head.forwarded_for, {}, is_tls_};
   if (head.has_version) facts.version = head.minor_version == 0 ? "1.0" : "1.1";
-  exchanges_.back().is_call = IsGrpcContentType(head.content_type);
+  exchanges_.back().is_call = grpc::KindOf(head.content_type) != grpc::Kind::kNone;
   if (exchanges_.back().is_call) {
     shared_.conventions.DescribeCall(facts, target, text_, span);
   } else {
@@ -343,8 +346,10 @@ void Pairing::DescribeResult(Outcome outcome, Exchange* exchange) {
     return;
   }
   // gRPC-Web's own status is in the body, which is not read.
-  const bool is_refused = exchange->response_started && span->status_code >= 300;
-  const int status = is_refused ? GrpcStatusOfHttp(span->status_code) : kNoGrpcStatus;
+  std::optional<uint32_t> status;
+  if (exchange->response_started && span->status_code >= 300) {
+    status = grpc::StatusFromHttp(span->status_code);
+  }
   shared_.conventions.DescribeCallResult(status, cause, span);
 }
 

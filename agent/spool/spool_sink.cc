@@ -112,10 +112,8 @@ PushResult SpoolSink::PushDurable(model::OtlpBatch&& batch, uint64_t items) {
   entry->meta = MetaOf(batch.signal, items, batch.receipt);
   // Delivered is more than durable.
   if (!deps_.spool.Fits(entry->payload.size)) return deps_.exporter.Push(std::move(batch));
-  if (!deps_.spool.HasRoom(entry->payload.size)) {
-    const bool delivers = deps_.exporter_is_well && deps_.exporter_is_well();
-    return delivers ? deps_.exporter.Push(std::move(batch)) : PushResult::kBusy;
-  }
+  if (!deps_.spool.HasRoom(entry->payload.size))
+    return ExporterIsWell() ? deps_.exporter.Push(std::move(batch)) : PushResult::kBusy;
   entry->hold = model::ReceiptHold(std::move(batch.receipt));
   const model::ReceiptRef inner = OwnReceipt();
   batch.receipt = inner;
@@ -211,7 +209,9 @@ void SpoolSink::OnAppended(const EntryRef& entry, base::Result<RecordKey> key) {
     return;
   }
   entry->payload = {};
-  if (!entry->claimed || entry->answered) entry->hold.Fail(ReceiptFailure::kLost);
+  // The exporter's word will do, if it is to come soon.
+  if (!entry->claimed || entry->answered || !ExporterIsWell())
+    entry->hold.Fail(ReceiptFailure::kLost);
 }
 
 void SpoolSink::AppendAgain() {

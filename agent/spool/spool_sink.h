@@ -71,6 +71,7 @@ class SpoolSink final : public model::Sink<model::OtlpBatch> {
     RecordKey key;
   };
 
+  bool ExporterIsWell() const { return deps_.exporter_is_well && deps_.exporter_is_well(); }
   model::PushResult PushDurable(model::OtlpBatch&& batch, uint64_t items);
   model::PushResult Overflow(model::OtlpBatch&& batch, uint64_t items);
   bool AppendEntry(const EntryRef& entry, bool claimed);

@@ -5,18 +5,16 @@
 #ifndef WEFT_LIB_HTTP2_H
 #define WEFT_LIB_HTTP2_H
 
-#include "lib/emit.h"
+#include "lib/emit_bytes.h"
 
 #define HTTP2_WINDOW SNIFF_WINDOW /* read at once */
-/* Windows of one call, beyond which its rest is known by length only, and frames of one window. Many
- * streams in flight leave their frames in one call. */
-#ifdef WEFT_STATE_HASH
-#define HTTP2_WINDOWS 4
-#define HTTP2_FRAMES 16
-#else
+/* Windows of one call, beyond which its rest is known by length only: many streams in flight leave
+ * their frames in one call. */
 #define HTTP2_WINDOWS 16
+/* A window is walked to its end, in walks of so many frames: going back in a call of many pieces
+ * would take reads that find nothing. */
 #define HTTP2_FRAMES 32
-#endif
+#define HTTP2_WALKS (HTTP2_WINDOW / HTTP2_HEADER_BYTES / HTTP2_FRAMES + 1)
 #define HTTP2_DATA_COPIED 8 /* of a payload of DATA: padding and the prefix of a gRPC message */
 
 /* One step of the walk: the rest of a payload, then a header; false when it is over. All that it
@@ -152,6 +150,7 @@ static __always_inline __u32 http2__part(const struct socket_state *s, struct di
 	struct data part = {.position = data->position + offset,
 			    .sequence = data->sequence + offset};
 	__u32 had = 0, n;
+	int i;
 
 	w->have = 0;
 	w->left = data->length - offset;
@@ -173,7 +172,8 @@ static __always_inline __u32 http2__part(const struct socket_state *s, struct di
 		w->left += had;
 		if (d->frames_lost && (offset || !http2__recover(d, g, w)))
 			return 0;
-		http2__walk(d, g, w);
+		for (i = 0; i < HTTP2_WALKS && w->at < w->have && !d->frames_lost; i++)
+			http2__walk(d, g, w);
 	}
 	part.length = part.offset + w->at - had;
 	part.want = w->useful - had;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Calls that are under way, for hooks that see a call's arguments when it begins and its result when
- * it is over. By thread: a thread is in one call at a time, and a later one takes the place of one
- * whose end was missed (case T14). */
+/* Calls that are under way, for hooks that see a call's arguments when it begins and its result
+ * when it is over. By thread: a thread is in one call at a time, and a later one takes the place of
+ * one whose end was missed (case T14). */
 #ifndef WEFT_LIB_OPEN_CALL_H
 #define WEFT_LIB_OPEN_CALL_H
 
@@ -82,20 +82,18 @@ static __always_inline __u32 open_call__protocol(const struct sock *sk)
 }
 
 /* A call on a TCP socket is over. */
-static __always_inline int open_call__tcp_done(struct sock *sk, const struct open_call *c, int ret,
+static __always_inline int open_call__tcp_done(struct sock *sk, struct open_call *c, int ret,
 					       const __u32 direction)
 {
-	call_memory memory = c;
-
 	if (ret < 0 || (ret == 0 && direction == WEFT_SEND))
 		return 0; /* nothing moved */
 	if (direction == WEFT_RECEIVE) {
 		if (c->flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
 			return 0; /* the stream did not advance (case T1) */
 		if (c->flags & MSG_TRUNC)
-			memory = NULL;
+			c->kind = BUFFER_NONE;
 	}
-	return probe__tcp_data(sk, ret, direction, memory);
+	return probe__tcp_data(sk, ret, direction, c);
 }
 
 #endif /* WEFT_LIB_OPEN_CALL_H */

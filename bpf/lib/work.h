@@ -9,11 +9,7 @@
 
 #define IOVECS 4 /* at hand together */
 /* Pieces that one read may cover. gRPC sends a header block in dozens of them. */
-#ifdef WEFT_STATE_HASH
-#define PIECES_OF_A_READ (2 * IOVECS)
-#else
 #define PIECES_OF_A_READ (8 * IOVECS)
-#endif
 #define PIECES_OF_A_CALL 1024 /* more the kernel does not take */
 
 struct user_iovec {
@@ -29,7 +25,7 @@ struct user_buffer {
 	__u64 length;	   /* of several pieces: how many bytes lie in those before `first` */
 	__u32 iovec_count; /* 0: one piece */
 	__u16 first;
-	__u8 kind; /* BUFFER_…; FLAT once it is ready, NONE when it is out of reach */
+	__u8 kind;	/* BUFFER_…; FLAT once it is ready, NONE when it is out of reach */
 	__u8 in_kernel; /* the array is */
 	struct user_iovec iovecs[IOVECS];
 };
@@ -47,7 +43,7 @@ struct call {
 	__u64 pid_tgid;
 	__u64 process_start_ns;
 	__u32 direction;
-	__u32 flags; /* WEFT_DATA_… */
+	__u32 flags;	 /* WEFT_DATA_… */
 	__u32 goroutine; /* for which the call is made; 0: not known, the thread stands for it */
 	__u32 _pad;
 };

@@ -127,25 +127,27 @@ int go_enter_write(struct pt_regs *ctx)
 {
 	struct go_call *c = go__enter(ctx, TLS_WRITE);
 
-	if (c)
+	if (c) {
 		c->tls.buffer = GO_ARGUMENT_3(ctx);
+		c->length = BOUND(GO_ARGUMENT_4(ctx), 0x7fffffff);
+	}
 	return 0;
 }
 
-/* Behind that call: (n, error). */
+/* Behind that call: (n, error). Without an error it has written everything. */
 SEC("uprobe")
 int go_leave_write(struct pt_regs *ctx)
 {
 	__u32 tgid = current_tgid();
 	struct go_call *c = go__call(ctx, tgid, TLS_WRITE);
 	struct tls_session *session;
-	__s64 moved = GO_ARGUMENT_1(ctx);
 
-	if (!c || moved <= 0)
+	if (!c || !c->length || GO_ARGUMENT_2(ctx))
 		return 0; /* begun before the probes, or failed */
 	session = go__session(c, tgid);
 	if (session && go__is_ours(session))
-		tls__record(session, &c->tls, BOUND(moved, 0x7fffffff));
+		tls__record(session, &c->tls, BOUND(c->length, 0x7fffffff));
+	c->length = 0;
 	return 0;
 }
 

@@ -3,8 +3,9 @@
  * they return, through trampolines. Where the caller's registers cannot be had (before 5.15) the
  * memory is what the message says when the function is entered; by its end it has moved on.
  *
- * tcp_recvmsg has lost parameters over the years: the agent loads the programs that end in the number
- * that the running kernel's has. 6: with `nonblock`, until 5.18. 4: without the address length. */
+ * tcp_recvmsg has lost parameters over the years: the agent loads the programs that end in the
+ * number that the running kernel's has. 6: with `nonblock`, until 5.18. 4: without the address
+ * length. */
 #ifdef WEFT_STATE_HASH
 #include "lib/open_call.h"
 #else
@@ -68,8 +69,8 @@ static __always_inline int received(struct sock *sk, int ret, int flags)
 SEC("fexit/tcp_sendmsg")
 int BPF_PROG(on_send, struct sock *sk, struct msghdr *message, size_t size, int ret)
 {
-	return ret <= 0 ? probe__failed_call(sk, WEFT_SEND) :
-			  probe__tcp_data(sk, ret, WEFT_SEND, true);
+	return ret <= 0 ? probe__failed_call(sk, WEFT_SEND)
+			: probe__tcp_data(sk, ret, WEFT_SEND, true);
 }
 
 #endif
@@ -94,11 +95,18 @@ int BPF_PROG(on_receive_6, struct sock *sk, struct msghdr *message, size_t size,
 	return received(sk, ret, flags);
 }
 
+/* The bytes are those of a file. */
 SEC("fexit/tcp_sendpage")
 int BPF_PROG(on_send_page, struct sock *sk, struct page *page, int offset, size_t size, int flags,
 	     int ret)
 {
-	return ret <= 0 ? 0 : probe__tcp_data(sk, ret, WEFT_SEND, 0);
+#ifdef WEFT_STATE_HASH
+	struct open_call memory = {.kind = BUFFER_NONE};
+
+	return ret <= 0 ? 0 : probe__tcp_data(sk, ret, WEFT_SEND, &memory);
+#else
+	return ret <= 0 ? 0 : probe__tcp_data(sk, ret, WEFT_SEND, false);
+#endif
 }
 
 SEC("fexit/udp_sendmsg")

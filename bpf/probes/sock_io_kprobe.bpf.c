@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* A rung of the data hook: the functions that carry every send and receive of TCP, through kprobes.
- * They are looked at when they are entered, where the arguments are, and when they return, where the
- * result is. */
+ * They are looked at when they are entered, where the arguments are, and when they return, where
+ * the result is. */
 #define WEFT_STATE_HASH
 #include "lib/open_call.h"
 
@@ -57,11 +57,7 @@ int BPF_KPROBE(enter_send_page, struct sock *sk)
 SEC("kretprobe/tcp_sendpage")
 int BPF_KRETPROBE(on_send_page, int ret)
 {
-	struct open_call c;
-
-	if (!open_call__end(&c) || ret <= 0)
-		return 0; /* begun before the programs, or nothing moved */
-	return probe__tcp_data((struct sock *)c.sk, ret, WEFT_SEND, NULL);
+	return leave(ret, WEFT_SEND);
 }
 
 /* The owner of a UDP socket is told when it begins to send, whatever becomes of that. */

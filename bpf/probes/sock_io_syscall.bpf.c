@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The last rung of the data hook: the tracepoints of the system calls themselves. The agent attaches
- * each program to every call of its kind. A call is taken note of when it begins, if its descriptor is
- * a socket of TCP or UDP, and looked at when it is over. What makes no system call (io_uring) is not
- * seen; a position is that of the socket after the call, so calls of two threads in the same direction
- * of a socket may swap their places. */
+/* The last rung of the data hook: the tracepoints of the system calls themselves. The agent
+ * attaches each program to every call of its kind. A call is taken note of when it begins, if its
+ * descriptor is a socket of TCP or UDP, and looked at when it is over. What makes no system call
+ * (io_uring) is not seen; a position is that of the socket after the call, so calls of two threads
+ * in the same direction of a socket may swap their places. */
 #define WEFT_STATE_HASH
 #include "lib/open_call.h"
 
@@ -11,7 +11,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define MMSGHDR_BYTES 64
 #define MMSGHDR_LENGTH 56
-#define MESSAGES 64 /* of one sendmmsg or recvmmsg; what more there are is a hole in the positions */
+#define MESSAGES \
+	64 /* of one sendmmsg or recvmmsg; what more there are is a hole in the positions */
 
 /* The message of a sendmmsg or recvmmsg that is looked at. One per CPU. */
 struct {
@@ -46,11 +47,15 @@ static __always_inline int enter(__u64 descriptor, __u64 base, __u64 length, __u
 
 	if (!protocol || (protocol == IPPROTO_UDP && direction == WEFT_RECEIVE))
 		return 0; /* not ours */
-	if (protocol == IPPROTO_UDP)
-		return probe__udp_send(sk, 0);
 	c.sk = (__u64)sk;
 	open_call__begin(&c);
 	return 0;
+}
+
+/* Only then has a socket that nobody bound its port. */
+static __always_inline bool is_udp(const struct open_call *c)
+{
+	return open_call__protocol((const struct sock *)c->sk) == IPPROTO_UDP;
 }
 
 static __always_inline int leave(struct trace_event_raw_sys_exit *ctx, const __u32 direction)
@@ -60,6 +65,8 @@ static __always_inline int leave(struct trace_event_raw_sys_exit *ctx, const __u
 
 	if (!open_call__end(&c))
 		return 0; /* not ours, or begun before the programs */
+	if (direction == WEFT_SEND && is_udp(&c))
+		return probe__udp_send((struct sock *)c.sk, ret);
 	return open_call__tcp_done((struct sock *)c.sk, &c, ret, direction);
 }
 
@@ -101,6 +108,8 @@ static __always_inline int leave_messages(struct trace_event_raw_sys_exit *ctx,
 
 	if (!c || !open_call__end(c))
 		return 0; /* not ours, or begun before the programs */
+	if (direction == WEFT_SEND && is_udp(c))
+		return probe__udp_send((struct sock *)c->sk, ctx->ret);
 	if (ctx->ret <= 0 || count > MESSAGES)
 		return 0; /* nothing moved, or too many to tell */
 	c->behind = 0;

@@ -13,7 +13,7 @@ DOORS = [
     (r"^(abi/)?weft_abi\.h|^abi/", ["agent/sources/ebpf", "tests/bpf", "tests/sources/ebpf", "bpf"]),
     (r"^nghttp2/", ["agent/net", "agent/protocols/http2", "bench", "tests/net", "tests/protocols/http2"]),
     (r"^boost/|^openssl/", ["agent/net"]),
-    (r"^(grpc|grpcpp|grpc\+\+|google/protobuf)/|\.pb\.h$", ["tests", "bench", "agent/sources/sampling"]),
+    (r"^(grpc|grpcpp|grpc\+\+|google/protobuf)/|\.pb\.h$", ["tests", "bench"]),
     (r"^concurrentqueue/", ["agent/base/queue.h"]),
     (r"^spdlog/", ["agent/base"]),
     (r"^yaml-cpp/|^CLI/", ["agent/app", "bench"]),
@@ -170,6 +170,28 @@ def rule_metric_names(root, _):
         for name in re.findall(r'"((?:weft|otelcol|jaeger_agent|process)_\w+_(?:total|bytes|seconds))"', path.read_text()):
             if f"`{name}`" not in told:
                 bad.append(f"{path.relative_to(root)}: {name} is not in docs/metrics.md")
+    return bad
+
+
+def rule_document_keys(root, _):
+    """Settings that documents speak of exist; of a table's first cell nothing is said: it may be another program's."""
+    keys, block = set(), ""
+    for line in pathlib.Path(root, "docs/config.md").read_text().splitlines():
+        if heading := re.match(r"## `(.*)`", line):
+            block = heading.group(1)
+        elif row := re.match(r"\| `([^`]+)` \|", line):
+            parts = f"{block}.{row.group(1)}".split(".")
+            keys.update(".".join(parts[:n]) for n in range(1, len(parts) + 1))
+    roots = {k.split(".")[0] for k in keys}
+    documents = [p for p in [pathlib.Path(root, "README.md"), *pathlib.Path(root, "docs").glob("*.md"),
+                             *pathlib.Path(root, "deploy").rglob("*.md")] if p.name != "config.md"]
+    bad = []
+    for document in documents:
+        for number, line in enumerate(document.read_text().splitlines(), 1):
+            text = line.split("|", 2)[2] if line.startswith("|") else line
+            for key in re.findall(r"`([a-z_]+\.[a-z_.]+)(?:: [^`]*)?`", text):
+                if key.split(".")[0] in roots and key not in keys:
+                    bad.append(f"{document.relative_to(root)}:{number}: there is no setting {key}")
     return bad
 
 

@@ -256,6 +256,19 @@ TEST_F(Http2PiecesTest, AHundredStreamsInOneCall) {
   EXPECT_TRUE(picture == want + Headers(9));
 }
 
+// A window that holds more frames than one walk goes over, in more pieces than one read covers.
+TEST_F(Http2PiecesTest, SmallFramesInSmallPieces) {
+  START_CAPTURE();
+  std::string call;
+  for (unsigned i = 0; i < 200; ++i)
+    call += Header(i % 3, 1, 4, 2 * i + 11) + std::string(i % 3, 'h');
+  for (size_t size : {5, 20, 70}) {
+    sink_.segments.clear();
+    ClientSendsPieces(Cut(call, size));
+    EXPECT_TRUE(Picture(ClientSends()) == Hello() + call + Headers(9)) << "pieces of " << size;
+  }
+}
+
 // However many frames there are before it, a payload of DATA is copied in part and never too far.
 TEST_F(Http2Test, ABodyBehindAnyNumberOfFrames) {
   START_CAPTURE();

@@ -8,6 +8,7 @@ style that weft.yaml is written in; what it does not find is an error, never an 
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,15 @@ def check_config(weft, manifest, _):
         raise Mistake(f"weft config refuses the ConfigMap ({run.returncode}):\n{run.stdout}{run.stderr}")
     # The addresses that weft will use are those that the pod declares and no others.
     listening = set(re.findall(r'endpoint: "0\.0\.0\.0:(\d+)"', run.stdout))
+    if 'endpoint: "127.0.0.1:16686"' not in run.stdout:
+        raise Mistake("the page, which asks for no login, is not on loopback")
+    for feature in ("tls", "go"):
+        if "enabled: false" not in blocks(block(config, "capture"), feature)[0]:
+            raise Mistake(f"capture.{feature}, which reads what is encrypted, is not off by default")
+    spool = re.search(r"^ *directory: \"?(/[^\"\s]+)", run.stdout, re.M)
+    mounts = items(block(without_comments(document(manifest, "DaemonSet")), "volumeMounts"))
+    if not spool or not any(spool.group(1).startswith(m["mountPath"] + "/") and m.get("readOnly") != "true" for m in mounts):
+        raise Mistake(f"the spool is in no volume that can be written: {spool and spool.group(1)}")
     declared = {p["containerPort"] for p in items(block(without_comments(document(manifest, "DaemonSet")), "ports"))}
     if listening != declared:
         raise Mistake(f"weft listens on {sorted(listening)}, the pod declares {sorted(declared)}")
@@ -143,27 +153,57 @@ def check_tables(_, manifest, readme):
     ports = items(block(pod, "ports"))
     if reachable != targets or not targets <= {(p["containerPort"], p["protocol"]) for p in ports}:
         raise Mistake("the Service forwards to ports that the pod does not declare, or renumbers them")
-    same("ports (number, protocol, in the Service)",
-         [(p["containerPort"], p["protocol"], "yes" if (p["containerPort"], p["protocol"]) in reachable else "no")
-          for p in ports],
-         [tuple(r[:3]) for r in table(readme, "Ports")])
+    same("ports (number, protocol, in the Service, on the node)",
+         [(p["containerPort"], p["protocol"], "yes" if (p["containerPort"], p["protocol"]) in reachable else "no",
+           "yes" if "hostPort" in p else "no") for p in ports],
+         [tuple(r[:4]) for r in table(readme, "Ports")])
+    if any(p.get("hostPort", p["containerPort"]) != p["containerPort"] for p in ports):
+        raise Mistake("a port has another number on the node")
 
     # Doors to the node that no table has: each would need a row and a reason first.
-    for word in ("hostNetwork: true", "hostIPC: true", "privileged: true", "hostPort:"):
+    for word in ("hostNetwork: true", "hostIPC: true", "privileged: true"):
         if word in pod:
             raise Mistake(f"the pod has `{word}`")
+
+
+def check_image(weft, folder):
+    """The image installs what this weft is linked with; what only another library needs comes with that one."""
+    if not shutil.which("dpkg-query"):
+        raise Mistake("no dpkg-query here to ask")
+    dockerfile = (folder / "Dockerfile").read_text()
+    installed = set(re.search(r"--no-install-recommends(.*?)&&", dockerfile, re.S).group(1).replace("\\", " ").split())
+    linked = subprocess.run(["ldd", weft], capture_output=True, text=True, check=True).stdout
+    needed = set()
+    names = {pathlib.Path(library).name for library in re.findall(r"=> (/\S+)", linked)}
+    owners = subprocess.run(["dpkg-query", "-S", *("*/" + name for name in names)], capture_output=True, text=True).stdout
+    for line in owners.splitlines():
+        package, path = line.split(": ", 1)
+        if pathlib.Path(path).name in names and not re.search(r"i386|32|x32", package):
+            needed.add(package.split(":")[0])
+            names.discard(pathlib.Path(path).name)
+    if names:
+        raise Mistake(f"no package has {sorted(names)}")
+    dependencies = subprocess.run(["dpkg-query", "-W", "-f", "${Depends}\n", *(installed & needed)],
+                                  capture_output=True, text=True, check=True).stdout
+    indirect = {re.split(r"[\s:(]", word.strip())[0] for word in re.split(r"[,|\n]", dependencies)}
+    missing, spare = needed - installed - indirect, installed - needed - {"ca-certificates"}
+    if missing or spare:
+        raise Mistake(f"the Dockerfile lacks {sorted(missing)} and installs without need {sorted(spare)}")
 
 
 CHECKS = {"config": check_config, "tables": check_tables}
 
 
 def main():
-    weft, folder, names = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:] or list(CHECKS)
+    weft, folder, names = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:] or [*CHECKS, "image"]
     manifest, readme = (folder / "weft.yaml").read_text(), (folder / "README.md").read_text()
     failed = False
     for name in names:
         try:
-            CHECKS[name](weft, manifest, readme)
+            if name == "image":
+                check_image(weft, folder)
+            else:
+                CHECKS[name](weft, manifest, readme)
             print(f"{name}: ok")
         except Mistake as mistake:
             failed = True

@@ -100,8 +100,8 @@ class Grpc(unittest.TestCase):
         with Weft() as weft:
             with server("python", port) as process:
                 caller = subprocess.Popen(command("python", "client", port, "Slow", 1), stdout=subprocess.PIPE, text=True)
-                harness.wait_for("the call to be under way", lambda: weft.metric("weft_normalize_exchanges_opened_total") > 0
-                                 or caller.poll() is not None, seconds=10)
+                while b"under way" not in process.stderr.readline():
+                    self.assertIsNone(process.poll())
                 process.kill()
                 caller.communicate(timeout=20)
             spans = [s for s in weft.stop() if s.attributes.get("server.port") == port]

@@ -124,8 +124,9 @@ class Tls(unittest.TestCase):
     def test_nginx_and_curl_cleartext_http2(self):
         plain, tls = free_port(), free_port()
         with Weft() as weft, nginx(self.certificate, plain, tls):
-            urls = [f"http://127.0.0.1:{plain}/clear/{i}" for i in range(5)]
-            subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null", *urls], check=True)
+            for i in range(5):  # one by one: curl 7.88 cannot use such a connection again
+                subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null",
+                                f"http://127.0.0.1:{plain}/clear/{i}"], check=True)
             spans = weft.stop()
         servers, _ = self.both(spans, plain, [f"/clear/{i}" for i in range(5)], scheme="http")
         self.assertEqual({s.attributes.get("network.protocol.version") for s in servers}, {"2"})

@@ -107,6 +107,20 @@ TEST(HttpChannel, ConnectionsAreKeptAndNotMoreThanAllowed) {
   EXPECT_LE(accepted, 3);
 }
 
+TEST(HttpChannel, AConnectionThatTheServerLeavesGetsNoFurtherRequest) {
+  Server server;
+  Client client({.endpoint = server.endpoint(), .headers = {{"connection", "close"}}});
+  std::promise<bool> last;
+  std::function<void(int)> post = [&](int left) {
+    client.channel->Post("/", {}, "text/plain", "", [&, left](HttpPostReply&& reply) {
+      if (left > 0 && !reply.transport_error) return post(left - 1);
+      last.set_value(!reply.transport_error);
+    });
+  };
+  client.thread.Do([&] { post(10); });
+  EXPECT_TRUE(last.get_future().get());
+}
+
 // Case F6.
 TEST(HttpChannel, ReadsRetryAfterAsSecondsAndAsADate) {
   std::atomic<int> calls = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -50,7 +51,8 @@ base::Result<Header> ReadHeader(std::string_view line) {
 }
 
 bool IsSecure(std::string_view endpoint) {
-  return endpoint.starts_with("https://") || endpoint.starts_with("grpcs://");
+  return endpoint.starts_with("https://") || endpoint.starts_with("grpcs://") ||
+         endpoint.starts_with("https+dns://");
 }
 
 // "host:port" of an endpoint with a scheme and a path.
@@ -120,8 +122,19 @@ base::Status CheckTls(const Options& o, const std::vector<std::string>& endpoint
   return base::Ok();
 }
 
+// A slip in the scheme must not be taken for plaintext.
+bool IsKnownScheme(std::string_view endpoint) {
+  const size_t end = endpoint.find("://");
+  static constexpr std::string_view kSchemes[] = {"http",  "https", "grpc",
+                                                  "grpcs", "dns",   "https+dns"};
+  return end == std::string_view::npos || std::find(std::begin(kSchemes), std::end(kSchemes),
+                                                    endpoint.substr(0, end)) != std::end(kSchemes);
+}
+
 // dns://host:port, perhaps with the scheme of the transport: https+dns://host:port.
 base::Status AddEndpoint(const std::string& endpoint, Destinations* destinations) {
+  if (!IsKnownScheme(endpoint))
+    return base::Error("exporters.collector.endpoint " + endpoint + ": unknown scheme");
   auto address = AddressOf(endpoint);
   if (!address.ok())
     return base::Context("exporters.collector.endpoint " + endpoint, address.status());

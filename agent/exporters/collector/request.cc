@@ -303,7 +303,8 @@ std::vector<std::vector<Item>> DivideItem(Item&& item, uint32_t owners, const Ow
   model::OtlpBatch batch;
   if (!Reindex(item.payload, &batch) || LiveCount(batch) != item.spans) {
     std::vector<std::vector<Item>> whole(owners);
-    whole[0].push_back(std::move(item));
+    // Where the exporter would not take it away again at once.
+    whole[owner(base::TraceId{})].push_back(std::move(item));
     return whole;
   }
   std::vector<std::vector<Item>> items = Divide(batch, UINT64_MAX, owners, owner);

@@ -1,5 +1,6 @@
 #include "exporters/kafka/kafka.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace weft::exporters::kafka {
@@ -123,8 +124,9 @@ PushResult Kafka::Push(model::OtlpBatch&& batch) {
   }
   deps_.ledger.Held(static_cast<int64_t>(spans));
   uint64_t unread = spans;
+  const uint64_t most = std::max(static_cast<uint64_t>(options_.queue_bytes), 4 * bytes);
   for (Message& message :
-       MakeMessages(batch, encoding_, static_cast<uint64_t>(options_.max_message_bytes))) {
+       MakeMessages(batch, encoding_, static_cast<uint64_t>(options_.max_message_bytes), most)) {
     const uint64_t charge = message.payload.size() + kMessageOverhead;
     const uint64_t id = next_id_++;
     unread -= message.spans;
@@ -168,8 +170,7 @@ void Kafka::Poll() {
 void Kafka::Settled(uint64_t id, Delivery delivery, std::string_view error) {
   auto found = open_.find(id);
   if (found == open_.end()) return;
-  Open& open = found->second;
-  const uint64_t spans = open.message.spans;
+  const uint64_t spans = found->second.message.spans;
   if (delivery != Delivery::kDelivered && log_.Allow(deps_.clock.MonotonicNs()))
     spdlog::warn("kafka {} {} spans of topic {}: {}",
                  delivery == Delivery::kRefused ? "refuses" : "does not take now", spans,
@@ -180,6 +181,10 @@ void Kafka::Settled(uint64_t id, Delivery delivery, std::string_view error) {
     send_again_ns_ = deps_.clock.MonotonicNs() + kPauseNs;
     return;
   }
+  // Its promise is settled by its end, when nothing here is half done: the source that is told may
+  // push the next batch at once.
+  Open open = std::move(found->second);
+  open_.erase(found);
   if (delivery == Delivery::kDelivered) {
     deps_.ledger.Out(spans);
     sent_spans_.Add(spans);
@@ -189,7 +194,6 @@ void Kafka::Settled(uint64_t id, Delivery delivery, std::string_view error) {
     if (open.promise) open.promise->failure = model::ReceiptFailure::kRejected;
   }
   Release(open);
-  open_.erase(found);
 }
 
 // A message that finds no room goes to the back: then there is none for the others either.

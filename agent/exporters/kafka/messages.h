@@ -21,8 +21,9 @@ struct Message {
 };
 
 // The live spans of `batch`. A trace whose part of the batch takes more than `max_bytes` goes span
-// by span; a single span is not cut. Empty for bytes that cannot be read.
+// by span; a single span is not cut. Empty for bytes that cannot be read. Each message repeats the
+// resource of its spans: what comes after `max_total` bytes of them is left out.
 std::vector<Message> MakeMessages(const model::OtlpBatch& batch, Encoding encoding,
-                                  uint64_t max_bytes);
+                                  uint64_t max_bytes, uint64_t max_total);
 
 }  // namespace weft::exporters::kafka

@@ -158,6 +158,7 @@ void HttpConnection::Finish() {
   if (!after.empty()) reply.retry_after = RetryAfter({after.data(), after.size()});
   reply.body = std::move(reader_->body);
   const bool goes_on = reader_->parser.keep_alive();
+  is_leaving_ = !goes_on;
   reader_.reset();
   pending_ = base::ByteBuffer();
   last_use_ = std::chrono::steady_clock::now();

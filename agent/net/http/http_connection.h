@@ -48,7 +48,9 @@ class HttpConnection final : public StreamHandler {
   void Close() { stream_->Close(); }
 
   bool was_connected() const { return is_connected_; }
-  bool idle() const { return is_connected_ && post_ == nullptr && !stream_->closed(); }
+  bool idle() const {
+    return is_connected_ && !is_leaving_ && post_ == nullptr && !stream_->closed();
+  }
   const HttpPost* post() const { return post_.get(); }
   const model::Endpoint& peer() const { return peer_; }
   std::chrono::steady_clock::time_point last_use() const { return last_use_; }
@@ -76,7 +78,7 @@ class HttpConnection final : public StreamHandler {
   base::ByteBuffer pending_;  // an incomplete head or chunk head
   std::string failure_;
   std::chrono::steady_clock::time_point last_use_{};
-  bool is_connected_ = false;
+  bool is_connected_ = false, is_leaving_ = false;  // left: no request after the last one
 };
 
 }  // namespace weft::net

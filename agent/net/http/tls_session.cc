@@ -209,12 +209,17 @@ TlsSession::TlsSession(const TlsContext& context, TlsSide side, const std::strin
   const bool is_address = IsAddress(server_name);
   if (!is_address) SSL_set_tlsext_host_name(ssl_, server_name.c_str());
   if (!verify) return;
+  bool is_checked = !server_name.empty();  // OpenSSL takes no name for "any name"
   if (is_address) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), server_name.c_str());
-  } else {
+    is_checked = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), server_name.c_str()) == 1;
+  } else if (is_checked) {
     SSL_set_hostflags(ssl_, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_set1_host(ssl_, server_name.c_str());
+    is_checked = SSL_set1_host(ssl_, server_name.c_str()) == 1;
   }
+  if (is_checked) return;
+  SSL_free(ssl_);
+  ssl_ = nullptr;
+  error_ = "no name to check the certificate for";
 }
 
 TlsSession::~TlsSession() { SSL_free(ssl_); }
@@ -232,7 +237,7 @@ void TlsSession::Fail(int code) {
 TlsSession::Step TlsSession::Handshake() {
   if (ready_) return Step::kDone;
   if (ssl_ == nullptr) {
-    error_ = "out of memory";
+    if (error_.empty()) error_ = "out of memory";
     return Step::kFailed;
   }
   ERR_clear_error();

@@ -4,6 +4,7 @@
 // What is not known (HTTP/2 that was joined in the middle) is left out, never guessed.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -51,16 +52,6 @@ enum class Outcome : uint8_t {
 
 inline constexpr std::string_view kConnectionClosed = "connection_closed";
 
-// gRPC's status codes as far as they are derived here; 0 to 16 come from the wire.
-inline constexpr int kNoGrpcStatus = -1;
-inline constexpr int kGrpcCancelled = 1, kGrpcUnknown = 2, kGrpcPermissionDenied = 7,
-                     kGrpcResourceExhausted = 8, kGrpcUnimplemented = 12, kGrpcInternal = 13,
-                     kGrpcUnavailable = 14, kGrpcUnauthenticated = 16;
-// What a gRPC client makes of a response that is not gRPC's (doc/http-grpc-status-mapping.md).
-int GrpcStatusOfHttp(uint16_t status);
-// "application/grpc", "application/grpc+proto", "application/grpc-web;…".
-bool IsGrpcContentType(std::string_view content_type);
-
 // Threads: one (it reuses its buffers). Owns: nothing of `options`, which outlives it.
 class SemanticConventions {
  public:
@@ -76,8 +67,9 @@ class SemanticConventions {
   // The same for a gRPC call; its method is the path.
   void DescribeCall(const RequestFacts& request, const Target& target, const ConnectionText& text,
                     model::Span* span);
-  // `status`: gRPC's; kNoGrpcStatus when none was seen.
-  void DescribeCallResult(int status, std::string_view cause, model::Span* span);
+  // `status`: gRPC's, if any was seen.
+  void DescribeCallResult(std::optional<uint32_t> status, std::string_view cause,
+                          model::Span* span);
 
  private:
   std::string_view Query(std::string_view query);

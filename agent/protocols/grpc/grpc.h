@@ -28,7 +28,7 @@ struct Method {
 };
 bool ParsePath(std::string_view path, Method* method);
 
-inline constexpr uint8_t kOk = 0, kUnknown = 2, kMaxStatus = 16;
+inline constexpr uint8_t kOk = 0, kCancelled = 1, kUnknown = 2, kUnavailable = 14, kMaxStatus = 16;
 // Decimal digits; nullopt when it is not a number. Numbers beyond kMaxStatus are told as they are.
 std::optional<uint32_t> ParseStatus(std::string_view grpc_status);
 // "OK", "CANCELLED", …; empty for numbers that have no name.

@@ -240,6 +240,7 @@ bool Reader::EndpointMember(std::string_view key, od::value& v, Endpoint* endpoi
 bool Reader::TagsMember(std::string_view key, od::value& v) {
   return ObjectOf(key, v, [&](std::string_view name, od::value& value) {
     std::string_view text;
+    if (span_.Full()) return Bad("too many tags and annotations in a span");
     if (!TextOf(value, &text)) return false;
     span_.tags.push_back({name, {Value::Kind::kText, text}});
     return true;
@@ -257,6 +258,7 @@ bool Reader::OneAnnotation(od::object& object) {
     return true;
   });
   if (!ok) return false;
+  if (span_.Full()) return Bad("too many tags and annotations in a span");
   if (is_version1_) {
     version1_.Annotation(time_us, value, host);
   } else {
@@ -279,6 +281,7 @@ bool Reader::OneBinary(od::object& object) {
     if (type == od::json_type::boolean) value = {Value::Kind::kBool, {}, value.text == "true"};
     return true;
   });
+  if (span_.Full()) return Bad("too many tags and annotations in a span");
   if (ok) version1_.Binary(name, value, host);
   return ok;
 }

@@ -65,6 +65,8 @@ bool ReadSpan(ByteView message, Span* span) {
     if (f.tag == BytesTag(9)) return ReadEndpoint(f.view(), &span->remote);
     if (f.tag == VarintTag(12)) span->debug = f.number != 0;
     if (f.tag == VarintTag(13)) span->shared = f.number != 0;
+    if (f.tag == BytesTag(10) || f.tag == BytesTag(11))
+      if (span->Full()) return false;
     if (f.tag == BytesTag(10)) {
       Annotation& annotation = span->annotations.emplace_back();
       return ForEachField(f.view(), [&](const Field& g) {

@@ -52,6 +52,9 @@ struct Span {
   std::vector<Tag> tags;
   bool debug = false, shared = false;
 
+  // More than that in one span is no span, and would take many times its bytes.
+  static constexpr size_t kMaxEntries = 1 << 16;
+  bool Full() const { return tags.size() + annotations.size() >= kMaxEntries; }
   // As new, but with the vectors' memory.
   void Clear();
 };

@@ -107,7 +107,10 @@ class SpanReader {
   void Each(One one) {
     const thrift::ListHead list = reader_.List();
     if (list.element != Type::kStruct && list.count > 0) reader_.Fail();
-    for (uint32_t i = 0; i < list.count && reader_.ok(); ++i) one();
+    for (uint32_t i = 0; i < list.count && reader_.ok(); ++i) {
+      one();
+      if (span_.Full()) reader_.Fail();
+    }
   }
 
   void OneAnnotation() {

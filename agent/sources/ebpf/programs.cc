@@ -103,9 +103,8 @@ base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
     *rungs = RefuseAll(prepared);
     return prepared;
   }
-  Ladder ladder = Climb(options.data_hook, state.settings, [&](StateIn state_in) {
-    return programs->Conn(options, state_in);
-  });
+  Ladder ladder = Climb(options.data_hook, state.settings,
+                        [&](StateIn state_in) { return programs->Conn(options, state_in); });
   *rungs = std::move(ladder.rungs);
   if (ladder.in_use == nullptr) {
     std::string reasons;
@@ -150,8 +149,8 @@ base::Result<const Object*> Programs::Conn(const Options& options, StateIn state
 
 base::Status Programs::LoadConn(const Options& options, StateIn state_in) {
   const bool in_hashes = state_in == StateIn::kHashes;
-  auto conn = Object::Open(in_hashes ? conn_hash__elf_bytes : conn__elf_bytes, state_->settings,
-                           nullptr);
+  auto conn =
+      Object::Open(in_hashes ? conn_hash__elf_bytes : conn__elf_bytes, state_->settings, nullptr);
   if (!conn.ok()) return conn.status();
   state_->conn_state_in = state_in;
   state_->conn = std::move(*conn);
@@ -162,7 +161,10 @@ base::Status Programs::LoadConn(const Options& options, StateIn state_in) {
   }
   if (base::Status loaded = state_->conn->Load(); !loaded.ok()) return loaded;
   state_->message_ends = state_->conn->MapFd("message_ends");
-  if (base::Status made = MakeRings(RingBytes(static_cast<uint64_t>(options.ring_bytes), state_->cpus)); !made.ok()) return made;
+  if (base::Status made =
+          MakeRings(RingBytes(static_cast<uint64_t>(options.ring_bytes), state_->cpus));
+      !made.ok())
+    return made;
   return state_->conn->Attach();
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <initializer_list>
 #include <memory>
 
 #include "sock_io_fentry.skel.h"
@@ -35,7 +36,8 @@ base::Status CheckSockTracepoints() {
   return CheckTracepoints({"sock_send_length", "sock_recv_length"}, "Linux 6.3 or later has them");
 }
 
-// Asked of a kind of program that libbpf can ask about and that gets the helper in the same kernels.
+// Asked of a kind of program that libbpf can ask about and that gets the helper in the same
+// kernels.
 bool CallRegistersCanBeHad() {
   return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_task_pt_regs, nullptr) == 1;
 }
@@ -68,14 +70,21 @@ base::Status PrepareFentry(Object& object) {
   return base::Ok();
 }
 
-base::Status CheckKprobes() {
-  // A kprobe that is loaded says nothing: kernels without them load its programs, too.
-  if (access("/sys/bus/event_source/devices/kprobe", F_OK) == 0 ||
-      access("/sys/kernel/tracing/kprobe_events", F_OK) == 0 ||
-      access("/sys/kernel/debug/tracing/kprobe_events", F_OK) == 0) {
-    return base::Ok();
+// Of the ways by which the kernel offers something one must be there.
+base::Status CheckAnyPath(std::initializer_list<const char*> paths, const std::string& without) {
+  bool hidden = false;
+  for (const char* path : paths) {
+    if (access(path, F_OK) == 0) return base::Ok();
+    hidden = hidden || errno == EACCES;
   }
-  return base::Error("the kernel has no kprobes (CONFIG_KPROBE_EVENTS)");
+  return hidden ? KernelError("look into tracefs", EPERM) : base::Error(without);
+}
+
+// A kprobe that is loaded says nothing: kernels without them load its programs, too.
+base::Status CheckKprobes() {
+  return CheckAnyPath({"/sys/bus/event_source/devices/kprobe", "/sys/kernel/tracing/kprobe_events",
+                       "/sys/kernel/debug/tracing/kprobe_events"},
+                      "the kernel has no kprobes (CONFIG_KPROBE_EVENTS)");
 }
 
 // The parameters behind the flags do not matter here.
@@ -92,12 +101,10 @@ base::Status PrepareKprobe(Object& object) {
   return base::Ok();
 }
 
-constexpr char kSyscalls[] = "/sys/kernel/tracing/events/syscalls";
-constexpr char kSyscallsOld[] = "/sys/kernel/debug/tracing/events/syscalls";
-
 base::Status CheckSyscallTracepoints() {
-  if (access(kSyscalls, F_OK) == 0 || access(kSyscallsOld, F_OK) == 0) return base::Ok();
-  return base::Error("there are no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS, tracefs)");
+  return CheckAnyPath(
+      {"/sys/kernel/tracing/events/syscalls", "/sys/kernel/debug/tracing/events/syscalls"},
+      "there are no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS, and tracefs mounted)");
 }
 
 // Which program looks at which call when it begins. Each call's end is looked at, too.
@@ -126,8 +133,8 @@ constexpr SyscallHook kSyscallHooks[] = {
 
 base::Status AttachSyscalls(Object& object) {
   for (const SyscallHook& hook : kSyscallHooks) {
-    base::Status done = object.AttachTracepoint(
-        hook.leave, "syscalls", ("sys_exit_" + std::string(hook.call)).c_str());
+    base::Status done = object.AttachTracepoint(hook.leave, "syscalls",
+                                                ("sys_exit_" + std::string(hook.call)).c_str());
     if (done.ok()) {
       done = object.AttachTracepoint(hook.enter, "syscalls",
                                      ("sys_enter_" + std::string(hook.call)).c_str());

@@ -34,7 +34,8 @@ net::ListenerOptions ToListenerOptions(const ServerOptions& options, std::string
   listen.max_connection_age = std::chrono::seconds(options.max_connection_age_seconds);
   listen.name = std::move(name);
   listen.metrics = &metrics;
-  if (!options.tls_certificate.empty() || !options.tls_key.empty()) {
+  if (!options.tls_certificate.empty() || !options.tls_key.empty() ||
+      !options.tls_client_ca.empty()) {
     listen.tls = net::TlsFiles{};
     listen.tls->cert_file = options.tls_certificate;
     listen.tls->key_file = options.tls_key;

@@ -24,6 +24,7 @@ def fail(request, context):
 
 
 def slow(request, context):
+    print("under way", file=sys.stderr, flush=True)
     time.sleep(0.3)
     return request
 

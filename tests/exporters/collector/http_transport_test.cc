@@ -211,6 +211,12 @@ TEST(CollectorOpen, F13_TlsFilesWithoutTlsAreRefused) {
   EXPECT_FALSE(
       Open(loop, {.endpoint = "https://h:1", .tls_cert_file = "c"}, {row, metrics, clock}).ok());
   EXPECT_FALSE(Open(loop, {}, {row, metrics, clock}).ok());
+  EXPECT_TRUE(
+      Open(loop, {.endpoint = "https+dns://h:1", .tls_ca_file = "ca.pem"}, {row, metrics, clock})
+          .ok());
+  // A slip in the scheme must not send in plaintext.
+  for (const char* endpoint : {"htps://h:1", "HTTPS://h:1", "tls://h:1", "http+dns://h:1"})
+    EXPECT_FALSE(Open(loop, {.endpoint = endpoint}, {row, metrics, clock}).ok()) << endpoint;
 }
 
 TEST(CollectorOpen, F14_ANameBehindDnsIsResolvedIntoItsAddresses) {

@@ -46,6 +46,32 @@ TEST(Kafka, ABatchBecomesAMessageForEachTraceKeyedByItsId) {
   EXPECT_THAT(SpanIds(base::AsBytes(bench.broker.open[1].payload)), ::testing::ElementsAre(2));
 }
 
+// Every message repeats the resource: a large one with many traces must not multiply without end.
+TEST(Kafka, ABatchThatUnfoldsBeyondTheQueueIsCutAndCounted) {
+  for (const char* encoding : {"otlp_proto", "jaeger_proto"}) {
+    Bench bench({.encoding = encoding, .queue_bytes = 1 << 20});
+    std::vector<TestSpan> spans;
+    for (uint64_t i = 1; i <= 1000; ++i) spans.push_back({.trace = i, .span = i});
+    auto batch = MakeBatch(std::string(100'000, 's'), spans);
+    auto receipt = batch.receipt = std::make_shared<model::Receipt>(nullptr, 0);
+    ASSERT_EQ(bench.exporter->Push(std::move(batch)), PushResult::kTaken);
+    EXPECT_GT(bench.broker.open.size(), 5u) << encoding;
+    EXPECT_LT(bench.broker.open.size(), 20u) << encoding;
+    bench.SettleAll(Delivery::kDelivered);
+    EXPECT_EQ(receipt->failure(), model::ReceiptFailure::kRejected);
+    EXPECT_EQ(bench.row.out() + bench.row.lost_total(), 1000u);
+    EXPECT_TRUE(bench.row.Balanced());
+  }
+}
+
+TEST(Kafka, AsManyTracesAsSpansAreNoWorkOfTheirSquare) {
+  Bench bench;
+  std::vector<TestSpan> spans;
+  for (uint64_t i = 1; i <= 100'000; ++i) spans.push_back({.trace = i, .span = i});
+  ASSERT_EQ(bench.exporter->Push(MakeBatch("svc", spans)), PushResult::kTaken);
+  EXPECT_EQ(bench.broker.open.size(), 100'000u);
+}
+
 TEST(Kafka, TheReceiptIsDeliveredByTheLastAcknowledgement) {
   Bench bench;
   auto batch = TwoTraces();

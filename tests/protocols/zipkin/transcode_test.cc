@@ -71,6 +71,37 @@ TEST(Zipkin2, IdsArePaddedOnTheLeft) {
   EXPECT_EQ(wide.span().parent_id.Hex(), "0000000000000002");
 }
 
+// A tag takes two bytes on the wire and many in memory.
+TEST(ZipkinAll, ASpanOfNothingButTagsIsRefused) {
+  std::string proto_tags, json_tags, annotations;
+  for (int i = 0; i < 70'000; ++i) {
+    proto_tags += std::string("\x5a\0", 2);
+    json_tags += i == 0 ? "\"\":0" : ",\"\":0";
+    annotations += i == 0 ? "{}" : ",{}";
+  }
+  const size_t n = proto_tags.size();
+  std::string proto = {'\x0a', static_cast<char>((n & 127) | 128),
+                       static_cast<char>((n >> 7 & 127) | 128), static_cast<char>(n >> 14)};
+  proto += proto_tags;
+  base::ByteBuffer out;
+  Report report;
+  const auto status = [&](std::string_view request, Format format) {
+    return Transcode(base::AsBytes(request), format, {}, &out, &report);
+  };
+  EXPECT_EQ(status(proto, Format::kProto2), TranscodeStatus::kMalformed);
+  EXPECT_EQ(status("[{\"tags\":{" + json_tags + "}}]", Format::kJson2),
+            TranscodeStatus::kMalformed);
+  for (Format format : {Format::kJson1, Format::kJson2})
+    EXPECT_EQ(status("[{\"annotations\":[" + annotations + "]}]", format),
+              TranscodeStatus::kMalformed);
+  EXPECT_EQ(status("[{\"binaryAnnotations\":[" + annotations + "]}]", Format::kJson1),
+            TranscodeStatus::kMalformed);
+  // A list of one struct whose field 8 is a list of 70,000 empty structs.
+  std::string thrift("\x0c\0\0\0\x01\x0f\0\x08\x0c\0\x01\x11\x70", 13);
+  thrift.append(70'001, '\0');
+  EXPECT_EQ(status(thrift, Format::kThrift1), TranscodeStatus::kMalformed);
+}
+
 TEST(Zipkin2, AParentThatIsTheSpanItselfIsNone) {
   EXPECT_TRUE(Span2(R"("parentId":"67fae42571535f60")").span().parent_id.IsZero());
 }

@@ -574,6 +574,15 @@ TEST_F(OtlpReceiver, StopWithoutStartAndStopTwice) {
   EXPECT_EQ(sink_.spans, 1u);
 }
 
+TEST_F(OtlpReceiver, AuthoritiesForClientsWithoutACertificateOfOurOwnAreNoPlaintext) {
+  Options options;
+  options.endpoint = "127.0.0.1:0";
+  options.tls_client_ca = "authorities.pem";
+  Receiver receiver("otlp_grpc", options,
+                    Deps{loop_, credit_, clock_, ledger_, metrics_, nullptr, nullptr}, sink_);
+  EXPECT_FALSE(receiver.Start().ok());
+}
+
 TEST_F(OtlpReceiver, APortInUseIsAnErrorThatNamesTheReceiver) {
   Options options;
   options.endpoint = "127.0.0.1:" + std::to_string(receiver_->port());

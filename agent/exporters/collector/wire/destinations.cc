@@ -29,8 +29,10 @@ void Destinations::Start() {
 void Destinations::Ask() {
   for (auto& owned : names_) {
     Name* name = owned.get();
+    if (name->question != nullptr) continue;  // a slow resolver is waited for
     name->question = net::Resolve(
         loop_, name->host, name->port, [this, name](base::Result<net::Addresses> addresses) {
+          name->question = nullptr;
           if (!addresses.ok() || addresses->empty()) {
             spdlog::warn(
                 "collector name {} cannot be resolved: {}", name->host,

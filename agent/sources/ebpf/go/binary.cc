@@ -48,8 +48,8 @@ struct Row {
   uint16_t id, parent;
 };
 constexpr Row kGoroutineTable[] = {
-    {17, 20, 152, 0}, {21, 22, 152, 272}, {23, 24, 160, 280}, {25, 25, 152, 272},
-    {26, 26, 152, 280},
+    {17, 20, 152, 0},   {21, 22, 152, 272}, {23, 24, 160, 280},
+    {25, 25, 152, 272}, {26, 26, 152, 280},
 };
 
 std::vector<std::string_view> AllNames() {
@@ -176,7 +176,8 @@ class Planner {
     if (Has(kReaderRead)) {
       const std::vector<uint64_t> calls = FindCalls(code, AddressOf(kReaderRead));
       const auto input = ReaderOffset();
-      if (calls.size() == 1 && input) return FinishRead(Program::kLeaveReadReader, calls[0], *input);
+      if (calls.size() == 1 && input)
+        return FinishRead(Program::kLeaveReadReader, calls[0], *input);
     }
     const auto prev_rune = FindMinusOne(code);
     if (!Has(kMemmove) || !prev_rune || *prev_rune < kReaderBytes + kBufferBytes) {
@@ -241,7 +242,8 @@ std::string_view NameOf(Program program) {
 }
 
 uint64_t CookieOf(const Facts& facts) {
-  return static_cast<uint32_t>(facts.running_offset) | static_cast<uint64_t>(facts.id_offset) << 32 |
+  return static_cast<uint32_t>(facts.running_offset) |
+         static_cast<uint64_t>(facts.id_offset) << 32 |
          static_cast<uint64_t>(facts.parent_offset) << 48;
 }
 
@@ -284,8 +286,9 @@ std::optional<Binary> Study(const tls::ElfFile& file, std::string* reason) {
   }
   planner.AtStackCheck(kMain, Program::kStart, CookieOf(out.facts));
   out.tls_reason = planner.PlanTls();
-  out.http_reason = out.facts.id_offset != 0 ? planner.PlanErrands()
-                                             : "goroutines of Go of version " + text + " are unknown";
+  out.http_reason = out.facts.id_offset != 0
+                        ? planner.PlanErrands()
+                        : "goroutines of Go of version " + text + " are unknown";
   return out;
 }
 

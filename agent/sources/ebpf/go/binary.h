@@ -1,7 +1,7 @@
-// Binary: what weft must know of a program that was written in Go: its Go version, where the running
-// goroutine and its number are found, and the places of probes. Works on static, PIE and cgo builds
-// of Go 1.17 and later, stripped or not. Whatever cannot be established leaves out what depends on
-// it, with the reason; nothing is assumed of a version that is not in the table.
+// Binary: what weft must know of a program that was written in Go: its Go version, where the
+// running goroutine and its number are found, and the places of probes. Works on static, PIE and
+// cgo builds of Go 1.17 and later, stripped or not. Whatever cannot be established leaves out what
+// depends on it, with the reason; nothing is assumed of a version that is not in the table.
 #pragma once
 
 #include <cstdint>

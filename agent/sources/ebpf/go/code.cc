@@ -72,8 +72,9 @@ std::optional<uint64_t> FindStackCheck(const Code& code) {
       return false;
     }
     compared = ComparesStackLimit(in);
-    if (Writes(handle, in, {X86_REG_RAX, X86_REG_EAX, X86_REG_RBX, X86_REG_EBX, X86_REG_RCX,
-                            X86_REG_ECX, X86_REG_RDI, X86_REG_EDI, X86_REG_R14})) {
+    if (Writes(handle, in,
+               {X86_REG_RAX, X86_REG_EAX, X86_REG_RBX, X86_REG_EBX, X86_REG_RCX, X86_REG_ECX,
+                X86_REG_RDI, X86_REG_EDI, X86_REG_R14})) {
       return false;
     }
     return ++n < kPrologueInstructions;
@@ -107,7 +108,7 @@ std::optional<uint64_t> FindBehindCall(const Code& code, uint64_t call) {
       return false;
     }
     return !Is(in, X86_GRP_JUMP) && !Is(in, X86_GRP_CALL) && !Is(in, X86_GRP_RET) &&
-           !Writes(handle, in, {X86_REG_RAX, X86_REG_EAX, X86_REG_AX, X86_REG_AL});
+           !Writes(handle, in, {X86_REG_RBX, X86_REG_EBX, X86_REG_BX, X86_REG_BL});
   });
   return found;
 }
@@ -149,8 +150,7 @@ std::optional<uint64_t> FindArgumentOffset(const Code& code, uint64_t call) {
                x86.operands[0].reg == X86_REG_RAX && in.id == X86_INS_ADD &&
                x86.operands[1].type == X86_OP_IMM && x86.operands[1].imm > 0) {
       offset = static_cast<uint64_t>(x86.operands[1].imm);
-    } else if (Is(in, X86_GRP_CALL) ||
-               Writes(handle, in, {X86_REG_RAX, X86_REG_EAX, X86_REG_AL})) {
+    } else if (Is(in, X86_GRP_CALL) || Writes(handle, in, {X86_REG_RAX, X86_REG_EAX, X86_REG_AL})) {
       offset.reset();
     }
     return true;

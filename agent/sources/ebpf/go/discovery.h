@@ -1,8 +1,8 @@
 // Discovery: knows which processes are Go programs and keeps probes in their files. It looks at
 // every process in rounds and at those that have just started at once; only the program itself can
-// be Go, so one look is one link to follow. A file is read once, gets one set of probes however many
-// processes run it, and loses them when a whole round found nobody who does. All work is done in
-// small pieces on the data loop.
+// be Go, so one look is one link to follow. A file is read once, gets one set of probes however
+// many processes run it, and loses them when a whole round found nobody who does. All work is done
+// in small pieces on the data loop.
 #pragma once
 
 #include <cstdint>
@@ -71,7 +71,7 @@ class Discovery {
   Deps deps_;
   base::Metric& files_metric_;
   base::Metric& failures_;
-  std::map<FileId, File> files_;  // those that are not Go too, so that each is read once
+  std::map<FileId, File> files_;   // those that are not Go too, so that each is read once
   std::vector<uint32_t> waiting_;  // of this round
   std::deque<uint32_t> urgent_;
   std::string reason_, tls_reason_, http_reason_;

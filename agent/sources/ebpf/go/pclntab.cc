@@ -25,7 +25,9 @@ T Load(const uint8_t* p) {
 // The section, read a piece at a time.
 class Table {
  public:
-  Table(const tls::ElfFile& file, const tls::ElfPart& part) : file_(file), part_(part) {}
+  // A table in order is read about once; one that sends its reader to and fro is given up.
+  Table(const tls::ElfFile& file, const tls::ElfPart& part)
+      : file_(file), part_(part), reads_left_(4 * (part.bytes / kPieceBytes + 4)) {}
   uint64_t bytes() const { return part_.bytes; }
   uint64_t address() const { return part_.address; }
 
@@ -35,6 +37,8 @@ class Table {
       return nullptr;
     }
     if (offset < begin_ || offset + length > begin_ + piece_.size()) {
+      if (reads_left_ == 0) return nullptr;
+      --reads_left_;
       begin_ = offset;
       piece_ = file_.Read(part_.offset + offset, std::min(kPieceBytes, part_.bytes - offset));
       if (piece_.size() < length) return nullptr;
@@ -45,6 +49,7 @@ class Table {
  private:
   const tls::ElfFile& file_;
   const tls::ElfPart part_;
+  uint64_t reads_left_;
   uint64_t begin_ = 0;
   std::vector<uint8_t> piece_;
 };
@@ -67,8 +72,8 @@ std::optional<tls::ElfPart> FindTable(const tls::ElfFile& file) {
   return std::nullopt;
 }
 
-// Where the Go code starts, for a table that does not say: what the runtime's own description of the
-// module says, else the start of the code of the file.
+// Where the Go code starts, for a table that does not say: what the runtime's own description of
+// the module says, else the start of the code of the file.
 uint64_t StartOfCode(const tls::ElfFile& file) {
   if (auto module = file.SectionNamed(".go.module"); module && module->bytes > 0) {
     const std::vector<uint8_t> text = file.Read(module->offset + kTextInModuleData, 8);

@@ -102,8 +102,7 @@ base::Status ElfFile::Parse() {
   }
   if (header.e_shstrndx < sections_.size()) {
     const Section& names = sections_[header.e_shstrndx];
-    const std::vector<uint8_t> text =
-        Read(names.offset, std::min(names.size, kMaxSectionNames));
+    const std::vector<uint8_t> text = Read(names.offset, std::min(names.size, kMaxSectionNames));
     section_names_.assign(text.begin(), text.end());
   }
   return base::Ok();

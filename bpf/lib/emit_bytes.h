@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Records that hold bytes of the caller's memory: read straight into the ring where they are few or
+ * lie in one piece, else put together in the scratch. */
+#ifndef WEFT_LIB_EMIT_BYTES_H
+#define WEFT_LIB_EMIT_BYTES_H
+
+#include "lib/emit.h"
+#include "lib/read.h"
+
+/* The first bytes of an HTTP/2 preface, as a number. */
+#define PREFACE_WORD 0x5448202a20495250ULL /* "PRI * HT" */
+
+/* "HTTP/1.1", " 200", and the empty line behind a head. */
+#define RESPONSE_WORD 0x312e312f50545448ULL
+#define STATUS_WORD 0x30303220
+#define HEAD_END_WORD 0x0a0d0a0d
+
+/* A connection that changes to HTTP/2 is told by its preface. */
+static __always_inline bool emit__is_preface(struct weft_data *r)
+{
+	if (r->captured < HTTP2_PREFACE_BYTES || *(const __u64 *)(r + 1) != PREFACE_WORD)
+		return false;
+	r->protocol = WEFT_PROTOCOL_HTTP2;
+	return true;
+}
+
+/* A record with room for `room` bytes, a constant, read straight from the caller's memory. */
+static __always_inline bool emit__flat(void *ring, const struct socket_state *s,
+				       const struct call *call, const struct data *data, __u64 from,
+				       const __u32 room, __u32 cpu)
+{
+	struct weft_data *r = bpf_ringbuf_reserve(ring, sizeof(*r) + room, 0);
+	__u64 want = BOUND(data->want, room);
+	bool is_preface;
+
+	if (!r) {
+		count__drop(WEFT_DROP_RING_FULL);
+		return false;
+	}
+	emit__fill_data(r, s, call, data, sizeof(*r) + room, cpu);
+	if (bpf_probe_read_user(r + 1, want, (const void *)from))
+		count__unread_buffer();
+	else
+		r->captured = want;
+	is_preface = emit__is_preface(r);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	return is_preface;
+}
+
+/* Does the record's first piece, of `length` bytes, hold the head of an ordinary response and
+ * nothing else? Then what follows is a body, and not worth a read. */
+static __always_inline bool emit__is_whole_head(const struct weft_data *r, __u64 length)
+{
+	const __u8 *bytes = (const __u8 *)(r + 1);
+
+	length = BOUND(length, WEFT_CAPTURE_SMALL);
+	return length >= 16 && *(const __u64 *)bytes == RESPONSE_WORD &&
+	       *(const __u32 *)(bytes + 8) == STATUS_WORD &&
+	       *(const __u32 *)(bytes + length - 4) == HEAD_END_WORD;
+}
+
+/* A short record from the first two pieces, read straight into the ring. Twice the room, so that
+ * the length of each may be bounded by itself. */
+static __always_inline bool emit__two_pieces(void *ring, const struct socket_state *s,
+					     const struct call *call, const struct data *data,
+					     const struct user_buffer *buffer, __u32 cpu)
+{
+	const __u32 size = sizeof(struct weft_data) + 2 * WEFT_CAPTURE_SMALL;
+	struct weft_data *r = bpf_ringbuf_reserve(ring, size, 0);
+	__u64 first, second, left = data->want;
+	bool is_preface;
+
+	if (!r) {
+		count__drop(WEFT_DROP_RING_FULL);
+		return false;
+	}
+	emit__fill_data(r, s, call, data, size, cpu);
+	first = BOUND(buffer->iovecs[0].length, WEFT_CAPTURE_SMALL);
+	if (first > left)
+		first = left;
+	first = BOUND(first, WEFT_CAPTURE_SMALL);
+	second = buffer->iovecs[1].length;
+	if (second > left - first)
+		second = left - first;
+	second = BOUND(second, WEFT_CAPTURE_SMALL);
+	if (bpf_probe_read_user(r + 1, first, (const void *)buffer->iovecs[0].base))
+		count__unread_buffer();
+	else
+		r->captured = first;
+	if (second && r->captured == first && !emit__is_whole_head(r, first) &&
+	    !bpf_probe_read_user((__u8 *)(r + 1) + first, second,
+				 (const void *)buffer->iovecs[1].base))
+		r->captured = first + second;
+	is_preface = emit__is_preface(r);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	return is_preface;
+}
+
+/* A record of data->want bytes that lie in the scratch `before` bytes behind its start: what says
+ * whose they are is written right in front of them. */
+static __always_inline void emit__scratch(const struct socket_state *s, const struct call *call,
+					  const struct data *data, struct gather_scratch *g,
+					  __u32 before)
+{
+	__u64 captured = BOUND(data->want, WEFT_CAPTURE_MAX);
+	struct weft_data *head = (void *)((__u8 *)&g->head + BOUND(before, 8));
+	__u32 cpu;
+	void *ring = emit__ring(&cpu);
+
+	if (!ring)
+		return;
+	emit__fill_data(head, s, call, data, sizeof(*head) + captured, cpu);
+	head->captured = captured;
+	if (bpf_ringbuf_output(ring, head, sizeof(*head) + captured, BPF_RB_NO_WAKEUP))
+		count__drop(WEFT_DROP_RING_FULL);
+}
+
+/* A record put together from several pieces: by way of the scratch, in the size that it needs. */
+static __always_inline bool emit__gathered(const struct socket_state *s, const struct call *call,
+					   const struct data *data, struct user_buffer *buffer,
+					   __u32 cpu)
+{
+	struct gather_scratch *g = scratch__take(cpu);
+	struct data got = *data;
+	bool is_preface;
+
+	if (!g) {
+		emit__length(s, call, data);
+		return false;
+	}
+	got.want = read__copy(buffer, g, data->offset, data->want, 0);
+	if (got.want == 0)
+		count__unread_buffer();
+	is_preface = got.want >= HTTP2_PREFACE_BYTES && *(const __u64 *)g->bytes == PREFACE_WORD;
+	emit__scratch(s, call, &got, g, 0);
+	scratch__release(g);
+	return is_preface;
+}
+
+/* A record of data->want bytes, at least one, out of a buffer that is ready. True when the bytes
+ * are an HTTP/2 preface. A function of its own, because it needs much of the stack. */
+SHARED int emit__bytes(struct socket_state *s, struct call *call, struct data *data,
+		       struct user_buffer *buffer)
+{
+	__u64 from;
+	__u32 cpu;
+	void *ring;
+
+	if (!s || !call || !data || !buffer)
+		return false;
+	from = buffer->base + data->offset;
+	ring = emit__ring(&cpu);
+	if (!ring)
+		return false;
+	if (buffer->iovec_count == 2 && data->want <= WEFT_CAPTURE_SMALL && data->offset == 0)
+		return emit__two_pieces(ring, s, call, data, buffer, cpu);
+	if (buffer->iovec_count)
+		return emit__gathered(s, call, data, buffer, cpu);
+	if (data->want <= WEFT_CAPTURE_SMALL)
+		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_SMALL, cpu);
+	if (data->want <= WEFT_CAPTURE_MEDIUM)
+		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MEDIUM, cpu);
+	if (data->want <= WEFT_CAPTURE_LARGE)
+		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_LARGE, cpu);
+	return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_MAX, cpu);
+}
+
+#ifdef WEFT_STATE_HASH
+__noinline int emit__bytes_apart(void)
+{
+	struct work *w = work__get();
+
+	return w ? emit__bytes(work__state(w), &w->call, &w->data, &w->buffer) : 0;
+}
+#define emit__bytes(s, call, data, buffer) emit__bytes_apart()
+#endif
+
+#endif /* WEFT_LIB_EMIT_BYTES_H */
