@@ -31,7 +31,7 @@ struct SinkDeps {
   // Runs a task on the data thread after a while.
   std::function<void(std::chrono::nanoseconds, std::function<void()>)> run_after;
   // The exporter delivers just now, so that its word can stand in for a disk that refuses. Empty:
-  // never.
+  // always.
   std::function<bool()> exporter_is_well = {};
 };
 
@@ -71,7 +71,7 @@ class SpoolSink final : public model::Sink<model::OtlpBatch> {
     RecordKey key;
   };
 
-  bool ExporterIsWell() const { return deps_.exporter_is_well && deps_.exporter_is_well(); }
+  bool ExporterIsWell() const { return !deps_.exporter_is_well || deps_.exporter_is_well(); }
   model::PushResult PushDurable(model::OtlpBatch&& batch, uint64_t items);
   model::PushResult Overflow(model::OtlpBatch&& batch, uint64_t items);
   bool AppendEntry(const EntryRef& entry, bool claimed);

@@ -87,9 +87,8 @@ static __always_inline void stream__record(struct socket_state *s, struct call *
 	struct direction_state *d = &s->direction[call->direction & 1];
 
 #ifdef WEFT_LIB_GO_H
-	call->goroutine =
-	    go__identity(call->pid_tgid >> 32,
-			 call->direction == WEFT_RECEIVE && !(s->flags & SOCKET_ACTIVE));
+	call->goroutine = go__identity(call->pid_tgid >> 32, call->direction == WEFT_RECEIVE &&
+								 !(s->flags & SOCKET_ACTIVE));
 #endif
 	if (s->protocol == WEFT_PROTOCOL_HTTP2)
 		stream__http2(s, d, call, data, buffer);
@@ -153,8 +152,7 @@ static __always_inline void stream__plaintext(struct socket_state *s, struct cal
 	buffer->iovec_count = 0;
 	d->end += length;
 	how = stream__turn(s, call->direction & 1) | CALL_MAY_START;
-	if (s->verdict == VERDICT_UNKNOWN &&
-	    !stream__judge(s, call, &data, buffer, how))
+	if (s->verdict == VERDICT_UNKNOWN && !stream__judge(s, call, &data, buffer, how))
 		return;
 	stream__record(s, call, &data, buffer);
 }

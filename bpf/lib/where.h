@@ -19,8 +19,8 @@ struct open_call {
 	__u32 _pad;
 };
 
-/* What is known of a call's memory, never null: its kind is NONE when it does not hold what the call
- * moved. */
+/* What is known of a call's memory, never null: its kind is NONE when it does not hold what the
+ * call moved. */
 typedef const struct open_call *call_memory;
 
 static __always_inline __u32 read__behind(call_memory memory)

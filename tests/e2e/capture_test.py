@@ -130,17 +130,33 @@ class Capture(unittest.TestCase):
             connection.request("GET", "/before")
             connection.getresponse().read()
             with Weft() as weft:
-                # Where the first call stands in its message cannot be known, so it may be left out; from the first
-                # change of direction on everything is seen.
                 for path in ("/first", "/second", "/third"):
                     connection.request("GET", path)
                     connection.getresponse().read()
                 connection.close()
                 spans = self.of_port(weft.stop(), port)
-        servers = [s.path for s in spans if s.kind == "server"]
-        self.assertEqual([p for p in servers if p != "/first"], ["/second", "/third"], spans)
-        self.assertEqual([p for p in servers if p == "/before"], [])
-        self.assertEqual(len([s for s in spans if s.kind == "client"]), len(servers), spans)
+        seen = list(pairs(self, spans, 3))
+        self.assertEqual([s.path for _, s in sorted(seen, key=lambda pair: pair[1].start)], ["/first", "/second", "/third"])
+        self.assertEqual([s.status for _, s in seen], [404] * 3)
+
+    def test_a_server_killed_in_mid_request(self):  # the request was read, the answer never begun; and begun, not ended
+        for name, answer in (("/unanswered", b""), ("/half", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")):
+            with self.subTest(path=name):
+                port = free_port()
+                script = (f"import socket, sys, time\nl = socket.create_server(('127.0.0.1', {port}))\n"
+                          f"while True:\n  s, _ = l.accept()\n  if s.recv(65536): s.sendall({answer!r}); "
+                          "print('got', file=sys.stderr, flush=True); time.sleep(60)\n")
+                with Weft() as weft, running(sys.executable, "-c", script, port=port) as process:
+                    client = subprocess.Popen(["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}{name}"])
+                    process.stderr.readline()
+                    process.kill()
+                    self.assertNotEqual(client.wait(20), 0)
+                    spans = self.of_port(weft.stop(), port)
+                ((client, server),) = pairs(self, spans, 1)
+                self.assertEqual((client.path, server.path), (name, name))
+                self.assertTrue(client.error and server.error, spans)
+                self.assertEqual(client.attributes["error.type"], "connection_closed")
+                self.assertEqual(client.status, 200 if answer else None)
 
     def test_pipelined_requests_are_paired_in_order(self):  # T26
         port = free_port()

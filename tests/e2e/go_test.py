@@ -52,14 +52,14 @@ class Go(unittest.TestCase):
             with self.subTest(build):
                 self.exchange(build, http2=True)
 
-    def relayed(self, path, calls=1, tls=False, build="relay"):
+    def relayed(self, path, calls=1, tls=False, http2=False, build="relay"):
         """Many requests at a time through a server that asks another one for each."""
         front, back, program = free_port(), free_port(), E2E / build
         files = (self.certificate.cert, self.certificate.key) if tls else ()
         scheme = "https" if tls else "http"
-        count = 60
+        count, environment = 60, {"HTTP2": "1"} if http2 else {}
         with Weft() as weft, running(program, "back", back, *files, port=back), \
-                running(program, "front", front, f"{scheme}://127.0.0.1:{back}", *files, port=front):
+                running(program, "front", front, f"{scheme}://127.0.0.1:{back}", *files, port=front, env=environment):
             self.known(weft, 1)
             subprocess.run([program, "load", f"{scheme}://127.0.0.1:{front}{path}", str(count), "12"], check=True)
             spans = weft.stop()
@@ -84,6 +84,9 @@ class Go(unittest.TestCase):
 
     def test_calls_over_tls(self):
         self.check("/own", tls=True)
+
+    def test_calls_over_one_http2_connection(self):
+        self.check("/own", tls=True, http2=True)
 
     def test_calls_of_a_stripped_program(self):
         self.check("/own", build="relay-stripped")

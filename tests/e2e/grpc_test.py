@@ -108,6 +108,9 @@ class Grpc(unittest.TestCase):
         calls = [s for s in spans if s.kind == "client" and s.name == f"{SERVICE}/Slow"]
         self.assertEqual(len(calls), 1, spans)
         self.assertTrue(calls[0].error)
+        self.assertEqual(calls[0].attributes.get("rpc.response.status_code"), "UNAVAILABLE")
+        (server_span,) = [s for s in spans if s.kind == "server"]
+        self.assertEqual((server_span.name, server_span.parent), (calls[0].name, calls[0].id))
 
 
 if __name__ == "__main__":

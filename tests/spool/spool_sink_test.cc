@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "exporters/otlp_request.h"
+#include "protocols/otlp/gather.h"
 #include "spool/tool.h"
 #include "spool_fixture.h"
 
@@ -52,7 +53,8 @@ class SpoolSinkTest : public SpoolFixture {
         SinkDeps{*spool, exporter, *ledger, metrics,
                  [this](std::chrono::nanoseconds delay, HandLoop::Task task) {
                    loop.RunAfter(delay, std::move(task));
-                 }});
+                 },
+                 [this] { return exporter_is_well; }});
   }
   // As after a kill; what the exporter had is gone.
   void Reopen() {
@@ -101,6 +103,7 @@ class SpoolSinkTest : public SpoolFixture {
 
   base::ByteCredit credit{1 << 20};
   FakeExporter exporter;
+  bool exporter_is_well = true;
   std::unique_ptr<SpoolSink> sink;
 };
 
@@ -207,6 +210,70 @@ TEST_F(SpoolSinkTest, ShedByTheExporterIsKeptForTheNextRun) {
   sink->Start();
   Drain();
   EXPECT_EQ(exporter.seen.size(), 5u);
+}
+
+// What was acknowledged from memory goes to disk at the end; what is there already, or was promised
+// to nobody, does not.
+TEST_F(SpoolSinkTest, WhatTheExporterCouldNotDeliverIsKeptOnce) {
+  ASSERT_EQ(Push(1, ReceiptLevel::kTaken), PushResult::kTaken);
+  ASSERT_EQ(Push(6, ReceiptLevel::kDurable), PushResult::kTaken);
+  ASSERT_EQ(Push(11, ReceiptLevel::kDelivered), PushResult::kTaken);
+  ASSERT_EQ(sink->Push(MakeSpans(16, 5)), PushResult::kTaken);
+  ASSERT_TRUE(loop.RunUntil([&] { return ledger->held() == 5; }));
+  sink->Stop();
+  std::vector<bool> kept;
+  for (FakeExporter::Held& h : exporter.held) {
+    kept.push_back(
+        sink->Keep(h.batch.signal, protocols::otlp::Gather(h.batch), 5, h.hold.receipt()));
+    h.hold.Fail(ReceiptFailure::kLost);
+  }
+  EXPECT_EQ(kept, (std::vector<bool>{true, true, false, true}));
+  bool finished = false;
+  sink->Finish(std::chrono::seconds(5), [&] { finished = true; });
+  EXPECT_TRUE(loop.RunUntil([&] { return finished; }));
+  EXPECT_EQ(ledger->held(), 15);
+  spool->Close();
+  EXPECT_EQ(Records(), 3u);
+  Reopen();
+  sink->Start();
+  Drain();
+  std::sort(exporter.seen.begin(), exporter.seen.end());
+  EXPECT_EQ(exporter.seen,
+            (std::vector<uint64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 17, 18, 19, 20}));
+}
+
+TEST_F(SpoolSinkTest, WhatTheDiskRefusesAtTheEndIsShed) {
+  ASSERT_EQ(Push(1, ReceiptLevel::kTaken), PushResult::kTaken);
+  files.before = [](const std::string& call, const std::string&) -> int64_t {
+    return call == "write" ? -EIO : 0;
+  };
+  sink->Stop();
+  FakeExporter::Held& held = exporter.held[0];
+  EXPECT_TRUE(
+      sink->Keep(held.batch.signal, protocols::otlp::Gather(held.batch), 5, held.hold.receipt()));
+  bool finished = false;
+  sink->Finish(std::chrono::seconds(5), [&] { finished = true; });
+  EXPECT_TRUE(loop.RunUntil([&] { return finished; }));
+  sink.reset();
+  EXPECT_EQ(ledger->lost_total(), 5u);
+  EXPECT_TRUE(ledger->Balanced());
+}
+
+// F17: without the disk the exporter's word is good enough, as long as it is to come soon.
+TEST_F(SpoolSinkTest, ADiskThatRefusesIsNoMatterWhileTheExporterDelivers) {
+  files.before = [](const std::string& call, const std::string&) -> int64_t {
+    return call == "write" ? -EROFS : 0;
+  };
+  Told first, second, third;
+  ASSERT_EQ(Push(1, ReceiptLevel::kDurable, &first), PushResult::kTaken);
+  ASSERT_TRUE(loop.RunUntil([&] { return spool->refusing(); }));
+  ASSERT_EQ(Push(6, ReceiptLevel::kDurable, &second), PushResult::kTaken);
+  loop.RunPosted();
+  EXPECT_FALSE(first.called || second.called);
+  exporter.DeliverAll();
+  EXPECT_TRUE(first.reached && second.reached);
+  exporter_is_well = false;
+  EXPECT_EQ(Push(11, ReceiptLevel::kDurable, &third), PushResult::kBusy);
 }
 
 TEST_F(SpoolSinkTest, BusyExporterIsAskedAgainAndTheBatchKept) {

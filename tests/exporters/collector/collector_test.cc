@@ -682,6 +682,35 @@ TEST(Collector, F8_ThePoisonSpanIsQuarantinedWithItsBytes) {
   EXPECT_EQ(row.out(), 63u);
 }
 
+TEST(Collector, WhatIsKeptAtTheEndIsOutAndNotShed) {
+  ScriptedPeer peer;
+  base::LedgerRow row{"exporter collector", "spans"};
+  base::MetricRegistry metrics;
+  std::vector<uint64_t> offered;
+  Deps deps{row, metrics, peer.clock};
+  deps.keep = [&](model::Signal, const base::Gathered& bytes, uint64_t items,
+                  const model::ReceiptRef& receipt) {
+    for (uint64_t id : SpanIds(protocols::otlp::Flatten(bytes).view())) offered.push_back(id);
+    EXPECT_EQ(items, 2u);
+    return receipt == nullptr;
+  };
+  Collector exporter({}, deps, std::make_unique<ScriptedTransport>(peer),
+                     std::make_unique<ScriptedTimers>(peer));
+  (void)exporter.Push(MakeSpans(1, 2));
+  peer.Advance(seconds(1));
+  ASSERT_EQ(peer.calls.size(), 1u);  // in flight
+  auto batch = MakeSpans(3, 2);
+  auto receipt = GiveReceipt(&batch);
+  (void)exporter.Push(std::move(batch));
+  exporter.Drain(seconds(5), [] {});
+  peer.Advance(seconds(6));
+  EXPECT_THAT(offered, testing::UnorderedElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(row.out(), 2u);
+  EXPECT_EQ(row.lost_total(), 2u);
+  EXPECT_TRUE(row.Balanced());
+  EXPECT_EQ(receipt->level(), ReceiptLevel::kFailed);
+}
+
 TEST(Collector, F3_ASlowPeerGetsLessAtATime) {
   Bench bench({.max_batch_bytes = 4096, .max_in_flight_bytes = 64 << 10});
   uint64_t next = 1;

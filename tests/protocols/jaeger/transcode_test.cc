@@ -304,7 +304,9 @@ TEST_P(Transcoding, ScopesAreKeptAndRunsShareOne) {
   };
   const Decoded out =
       Batch({.spans = {of(1, scope("lib", "1")), of(2, scope("lib", "1")), of(3, {}), of(4, {}),
-                       of(5, {Text("otel.library.name", "old")}), of(6, scope("lib", "2"))}});
+                       of(5, {Text("otel.library.name", "old")}), of(6, scope("lib", "2")),
+                       of(7, {Text("otel.scope.name", "new"), Text("otel.library.name", "old")}),
+                       of(8, {Text("otel.library.name", "old"), Text("otel.scope.name", "new")})}});
   ASSERT_EQ(out.status, TranscodeStatus::kDone);
   std::string text;
   for (const auto& s : out.resources.at(0).scopes) {
@@ -315,7 +317,7 @@ TEST_P(Transcoding, ScopesAreKeptAndRunsShareOne) {
     }
     text += ";";
   }
-  EXPECT_EQ(text, "lib/1: 1 2;/: 3 4;old/: 5;lib/2: 6;");
+  EXPECT_EQ(text, "lib/1: 1 2;/: 3 4;old/: 5;lib/2: 6;new/: 7 8;");
 }
 
 TEST_P(Transcoding, ManySpansOfManySizes) {

@@ -199,6 +199,8 @@ TEST(Zipkin2, ScopeAndTraceStateComeFromTags) {
   EXPECT_EQ(out.resources[0].scopes[0].version, "2");
   EXPECT_EQ(out.span().trace_state, "a=b");
   EXPECT_TRUE(out.span().attributes.size() == 1u);  // the absent start time
+  const Decoded both = Tags(R"("otel.scope.name":"new","otel.library.name":"old")");
+  EXPECT_EQ(both.resources[0].scopes[0].name, "new");
 }
 
 TEST(Zipkin2, StatusInEverySpelling) {
@@ -214,6 +216,10 @@ TEST(Zipkin2, StatusInEverySpelling) {
   const Decoded odd = Tags(R"("otel.status_code":"perhaps")");
   EXPECT_EQ(odd.span().status_code, 0);
   EXPECT_EQ(TextOf(odd.span(), "otel.status_code"), "perhaps");
+  // A description alone describes no status.
+  const Decoded alone = Tags(R"("otel.status_description":"why")");
+  EXPECT_EQ(alone.span().status_message, "");
+  EXPECT_EQ(TextOf(alone.span(), "otel.status_description"), "why");
 }
 
 TEST(Zipkin2, AnErrorTagIsAnErrorAndStaysUnlessItSaysNothing) {
