@@ -99,7 +99,8 @@ void WriteSpan(otlp::Writer& w, const KernelSpan& k) {
   const uint64_t last = std::max(
       {span.request_first_ns, span.request_last_ns, span.response_first_ns, span.response_last_ns});
   w.Fixed64(field::kStart, span.request_first_ns);
-  w.Fixed64(field::kEnd, span.response_last_ns != 0 ? span.response_last_ns : last);
+  const uint64_t end = span.response_last_ns != 0 ? span.response_last_ns : last;
+  w.Fixed64(field::kEnd, std::max(end, span.cut_ns));
   WriteAttributes(w, span.attributes);
   WriteWireFacts(w, kOriginKernel, span);
   if (k.ids.confidence > 0) {

@@ -106,6 +106,7 @@ void Linker::Clamp(Entry& entry) {
   model::Span& server = entry.is_client() ? entry.pair->span : entry.span;
   MoveBefore(client.request_first_ns, server.request_first_ns);
   MoveBefore(client.request_last_ns, server.request_last_ns);
+  MoveBefore(server.cut_ns, client.cut_ns);
   // The answer was not received before the request: then one of the two was seen in part only.
   if (client.response_first_ns < server.request_first_ns) return;
   MoveBefore(server.response_first_ns, client.response_first_ns);

@@ -85,6 +85,7 @@ struct Span {
 
   // Kernel times, ns since the Unix epoch; 0 = not seen (yet).
   uint64_t request_first_ns = 0, request_last_ns = 0, response_first_ns = 0, response_last_ns = 0;
+  uint64_t cut_ns = 0;  // when it was cut short: the stream was reset, the connection closed
   uint64_t request_bytes = 0, response_bytes = 0;  // on the wire, heads included
 
   // Both kernel ends of one connection carry equal values here (loopback: the network namespace

@@ -83,7 +83,8 @@ void Connection::OnData(const model::Segment& segment) {
 
 void Connection::StartTls() {
   is_tls_ = true;
-  Abandon(Outcome::kUnobserved);
+  ForceUntil(UINT64_MAX);
+  if (dialogue_ != nullptr) dialogue_->Abandon(Outcome::kUnobserved);
   dialogue_.reset();
   streams_ = {};
   is_tunnel_ = false;
@@ -253,6 +254,16 @@ void Connection::End(Direction direction) {
   if (dialogue_ != nullptr) dialogue_->OnEnd(direction, ending.time_ns);
 }
 
+void Connection::Close() {
+  ForceUntil(UINT64_MAX);
+  for (Direction direction : {Direction::kReceive, Direction::kSend}) {
+    endings_[static_cast<size_t>(direction)].time_ns = closing_.time_ns;
+    End(direction);
+  }
+  closing_.is_due = false;
+  is_closed_ = true;
+}
+
 void Connection::EndPass(uint64_t now_ns) {
   ForceUntil(shared_.pass);
   for (Direction direction : {Direction::kReceive, Direction::kSend}) {
@@ -260,15 +271,7 @@ void Connection::EndPass(uint64_t now_ns) {
     if (ending.is_due && ending.pass < shared_.pass && !stream(direction).has_held())
       End(direction);
   }
-  if (closing_.is_due && closing_.pass < shared_.pass) {
-    ForceUntil(UINT64_MAX);
-    for (Direction direction : {Direction::kReceive, Direction::kSend}) {
-      endings_[static_cast<size_t>(direction)].time_ns = closing_.time_ns;
-      End(direction);
-    }
-    closing_.is_due = false;
-    is_closed_ = true;
-  }
+  if (closing_.is_due && closing_.pass < shared_.pass) Close();
   if (dialogue_ != nullptr) dialogue_->EndPass(now_ns);
 }
 
@@ -280,6 +283,11 @@ bool Connection::needs_watch() const {
 
 void Connection::Abandon(Outcome outcome) {
   ForceUntil(UINT64_MAX);
+  // An end that has come, and waited for what might still come before it, is an end all the same.
+  if (closing_.is_due) Close();
+  for (Direction direction : {Direction::kReceive, Direction::kSend}) {
+    if (endings_[static_cast<size_t>(direction)].is_due) End(direction);
+  }
   if (dialogue_ != nullptr) dialogue_->Abandon(outcome);
 }
 

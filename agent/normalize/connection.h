@@ -66,6 +66,7 @@ class Connection {
   // Forces what came before `pass`, in order of time.
   void ForceUntil(uint64_t pass);
   void End(model::Direction direction);
+  void Close();
 
   Shared& shared_;
   const std::shared_ptr<const model::Connection> identity_;

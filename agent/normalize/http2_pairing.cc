@@ -345,6 +345,7 @@ void Http2Pairing::OnReset(const Event& event, uint64_t time_ns) {
     return;
   }
   Touch(exchange, time_ns);
+  exchange.span.cut_ns = time_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
   const bool is_server = requests_ == Direction::kReceive;
   // Whoever leaves does not make an error of the server.
   if (event.side == Side::kClient && is_server) {
@@ -449,7 +450,7 @@ void Http2Pairing::OnLost(Direction direction, uint64_t n, uint64_t time_ns) {
   HandleEvents(side, nothing);
 }
 
-void Http2Pairing::OnEnd(Direction direction, uint64_t) {
+void Http2Pairing::OnEnd(Direction direction, uint64_t time_ns) {
   // A client may close its half and still get its answers.
   if (is_over_ || direction == requests_) return;
   for (auto it = exchanges_.begin(); it != exchanges_.end();) {
@@ -462,6 +463,7 @@ void Http2Pairing::OnEnd(Direction direction, uint64_t) {
       if (exchange.is_call && !exchange.grpc_status && requests_ == Direction::kSend) {
         exchange.grpc_status = grpc::kUnavailable;
       }
+      exchange.span.cut_ns = time_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
       Finish(it, Outcome::kCutShort, kConnectionClosed);
     }
     it = next;

@@ -316,7 +316,8 @@ void Pairing::LeaveToHttp2(uint64_t response_offset) {
   PopFront();
 }
 
-void Pairing::Finish(Outcome outcome) {
+// `cut_ns`: when an exchange that is cut short was over, if it is known.
+void Pairing::Finish(Outcome outcome, uint64_t cut_ns) {
   Exchange& exchange = front();
   if (exchange.kind == Kind::kReal) {
     model::Span& span = exchange.span;
@@ -331,6 +332,9 @@ void Pairing::Finish(Outcome outcome) {
     }
     span.request_last_ns =
         std::max(span.request_last_ns, span.request_first_ns);  // T20: times within one call race
+    if (outcome == Outcome::kCutShort && cut_ns != 0) {
+      span.cut_ns = cut_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
+    }
     DescribeResult(outcome, &exchange);
     shared_.Finish(std::move(span));
   }
@@ -428,8 +432,8 @@ void Pairing::OnEnd(Direction direction, uint64_t time_ns) {
   nothing.time_ns = pending() != 0 && front().response_started ? front().response_last_ns : time_ns;
   nothing.position = response_.offset();
   ResponseEvents(nothing);
-  if (pending() != 0) Finish(OutcomeOfEnd());
-  Abandon(Outcome::kCutShort);
+  if (pending() != 0) Finish(OutcomeOfEnd(), time_ns);
+  while (pending() != 0) Finish(Outcome::kCutShort, time_ns);
   response_.ForgetExpected();
 }
 

@@ -84,7 +84,7 @@ class Pairing final : public Dialogue {
   void NoteRequestProgress(uint64_t end, uint64_t time_ns);
   void StartResponse(const protocols::http1::Head& head, uint64_t offset, const Piece& piece);
   bool has_open_end() const;  // the end of the response cannot be seen
-  void Finish(Outcome outcome);
+  void Finish(Outcome outcome, uint64_t cut_ns = 0);
   void DescribeResult(Outcome outcome, Exchange* exchange);
   void LeaveToHttp2(uint64_t response_offset);
   void PopFront();

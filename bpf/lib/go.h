@@ -64,7 +64,8 @@ static __always_inline __u32 go__number(__u64 g, __u16 offset)
 {
 	__u64 number = 0;
 
-	if (!g || !offset || bpf_probe_read_user(&number, sizeof(number), (const void *)(g + offset)))
+	if (!g || !offset ||
+	    bpf_probe_read_user(&number, sizeof(number), (const void *)(g + offset)))
 		return 0;
 	return number;
 }

@@ -15,8 +15,9 @@ struct go_call_key {
 
 struct go_call {
 	struct tls_call tls;
-	__u32 received; /* raw sequence number behind the last receive inside; valid with a cookie */
-	__u32 length;	/* of what is written */
+	__u32
+	    received; /* raw sequence number behind the last receive inside; valid with a cookie */
+	__u32 length; /* of what is written */
 };
 
 /* The call that a goroutine is in, or was in last. Programs write; goroutines end unseen, so the

@@ -76,8 +76,7 @@ static __always_inline void http2__pass_data(struct direction_state *d,
 
 /* Moves the direction over the window. A function of its own, and not a static one: so the verifier
  * looks at its loop once. */
-SHARED int http2__walk(struct direction_state *d, struct gather_scratch *g,
-			   struct http2_window *w)
+SHARED int http2__walk(struct direction_state *d, struct gather_scratch *g, struct http2_window *w)
 {
 	__u32 have;
 	int i;
@@ -94,7 +93,7 @@ SHARED int http2__walk(struct direction_state *d, struct gather_scratch *g,
 
 /* A direction that lost its place stands at a frame's start when frames tile the call. */
 SHARED int http2__recover(struct direction_state *d, struct gather_scratch *g,
-			      struct http2_window *w)
+			  struct http2_window *w)
 {
 	if (!d || !g || !w || sniff__http2_tiles(g->bytes, w->have, w->left) != SNIFF_YES)
 		return 0;
@@ -184,7 +183,7 @@ static __always_inline __u32 http2__part(const struct socket_state *s, struct di
 /* The records of a call. `buffer` is ready, or out of reach. A function of its own, because it is
  * long. */
 SHARED int http2__call(struct socket_state *s, struct call *call, struct data *data,
-			   struct user_buffer *buffer)
+		       struct user_buffer *buffer)
 {
 	struct gather_scratch *g = NULL;
 	struct direction_state *d;

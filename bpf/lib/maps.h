@@ -133,12 +133,12 @@ struct {
 	__type(value, struct gather_scratch);
 } scratch SEC(".maps");
 
-/* Bounds a length in the very register that holds it: a comparison that the compiler makes may look at
- * a copy, and then older verifiers know nothing of the value itself. */
-#define BOUND(value, limit)                             \
-	({                                              \
+/* Bounds a length in the very register that holds it: a comparison that the compiler makes may look
+ * at a copy, and then older verifiers know nothing of the value itself. */
+#define BOUND(value, limit)                              \
+	({                                               \
 		__u64 bounded = (value), most = (limit); \
-		asm volatile("if %0 <= %1 goto +1\n\t"  \
+		asm volatile("if %0 <= %1 goto +1\n\t"   \
 			     "%0 = %1"                   \
 			     : "+r"(bounded)             \
 			     : "r"(most));               \

@@ -83,8 +83,8 @@ static __always_inline bool socket__may_start(const struct tcp_sock *tp, __u32 d
 
 	if (direction == WEFT_SEND)
 		return FIELD(tp, bytes_received) || FIELD(tp, bytes_sent) <= moved;
-	before = FIELD(tp, bytes_received) -
-		 (__u32)(FIELD(tp, rcv_nxt) - FIELD(tp, copied_seq)) - moved;
+	before =
+	    FIELD(tp, bytes_received) - (__u32)(FIELD(tp, rcv_nxt) - FIELD(tp, copied_seq)) - moved;
 	return FIELD(tp, bytes_sent) || before <= 0;
 }
 

@@ -3,7 +3,7 @@
  * net/http. The agent puts these programs into each Go file at places that the kernel emulates,
  * never as return probes (Go moves its stacks). Arguments are in Go's registers: AX, BX, CX, …, the
  * goroutine in R14. docs/adr/0012 */
-#include "lib/go_tls.h"
+#include "lib/go_session.h"
 #include "lib/tls_record.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -74,38 +74,6 @@ static __always_inline struct go_call *go__enter(struct pt_regs *ctx, __u8 opera
 	return c;
 }
 
-/* The session of a call that has moved plaintext, with its socket; or null. */
-static __always_inline struct tls_session *go__session(const struct go_call *c, __u32 tgid)
-{
-	struct tls_session_key key = {.session = c->tls.session, .tgid = tgid};
-	struct tls_session *session;
-	struct go_handshake *h;
-
-	if (c->tls.mixed)
-		return NULL; /* cannot be told */
-	session = session__find(c->tls.session, true);
-	if (!session)
-		return NULL; /* counted */
-	if (c->tls.cookie) {
-		session__bind(session, c->tls.cookie, c->tls.flags);
-		if (c->tls.operation == TLS_READ)
-			session->received = c->received;
-	}
-	h = bpf_map_lookup_elem(&go_handshakes, &key);
-	if (h) {
-		if (!session->plaintext.cookie) {
-			session__bind(session, h->cookie, h->flags);
-			session->received = h->received;
-		} else if (session->plaintext.cookie == h->cookie && !session->received) {
-			session->received = h->received;
-		}
-		/* What was read ahead with the handshake is of interest to the first read only. */
-		if (c->tls.operation == TLS_READ)
-			bpf_map_delete_elem(&go_handshakes, &key);
-	}
-	return session->plaintext.cookie ? session : NULL;
-}
-
 static __always_inline bool go__is_ours(const struct tls_session *session)
 {
 	__u8 verdict = session->plaintext.verdict;
@@ -159,40 +127,6 @@ int go_enter_read(struct pt_regs *ctx)
 	return 0;
 }
 
-/* The buffers of a tls.Conn, which lie side by side in it. */
-struct go_buffers {
-	struct {
-		__u64 base, length, capacity, next;
-		__u64 last_read;
-	} raw; /* bytes.Buffer: records as they came, decrypted in their place */
-	struct {
-		__u64 base, length, capacity, next;
-	} input; /* bytes.Reader: plaintext of the last record */
-};
-
-/* The raw sequence number of the record that the plaintext is from: its header is still where it
- * came in, in front of the plaintext and of what the cipher put between (nothing, a nonce or an
- * initial vector). */
-static __always_inline __u32 go__record_sequence(const struct go_buffers *b, __u32 received)
-{
-	const __u32 before[] = {5, 13, 21};
-	__u64 next = b->raw.base + b->raw.next;
-	__u32 i;
-
-#pragma unroll
-	for (i = 0; i < 3; i++) {
-		__u8 header[5] = {};
-		__u64 at = b->input.base - before[i];
-
-		if (bpf_probe_read_user(header, sizeof(header), (const void *)at))
-			return 0;
-		if (header[0] == 0x17 && header[1] == 3 &&
-		    at + 5 + (header[3] << 8 | header[4]) == next)
-			return received - (b->raw.length - b->raw.next) - (next - at);
-	}
-	return 0;
-}
-
 static __always_inline int go__leave_read(struct pt_regs *ctx, __u64 from, __u64 length)
 {
 	__u64 offset = bpf_get_attach_cookie(ctx);
@@ -206,8 +140,7 @@ static __always_inline int go__leave_read(struct pt_regs *ctx, __u64 from, __u64
 	session = go__session(c, tgid);
 	if (!session || !go__is_ours(session))
 		return 0; /* not ours, or no socket is known */
-	if (bpf_probe_read_user(&buffers, sizeof(buffers),
-				(const void *)(c->tls.session + offset)))
+	if (bpf_probe_read_user(&buffers, sizeof(buffers), (const void *)(c->tls.session + offset)))
 		return 0; /* cannot be told */
 	if (from == 0) {
 		/* The reader itself is about to copy: as much as it has, or there is room for. */

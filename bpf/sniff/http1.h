@@ -86,7 +86,8 @@ sniff__http1_version_at(const unsigned char *bytes, unsigned int have, unsigned 
 	const unsigned char want[9] = " HTTP/1.";
 	unsigned int newline, k;
 
-	/* Bounded where it is used: older verifiers forget the bounds of what the compiler puts away. */
+	/* Bounded where it is used: older verifiers forget the bounds of what the compiler puts
+	 * away. */
 	__asm__ volatile("" : "+r"(end));
 	end &= SNIFF_WINDOW - 1;
 	if (end < 13 || end == SNIFF_WINDOW - 1)

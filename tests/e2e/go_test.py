@@ -21,8 +21,8 @@ class Go(unittest.TestCase):
             if not (E2E / build).exists():
                 self.skipTest(f"{build} is not built: no Go here")
 
-    def known(self, weft, files):
-        harness.wait_for("weft to know the programs", lambda: weft.metric("weft_capture_go_files") >= files)
+    def known(self, weft, program):
+        harness.wait_for("weft to know the program", lambda: f"in {program}:" in weft.log_text())
 
     def of(self, spans, port, kind):
         return [s for s in spans if s.attributes.get("server.port") == port and s.kind == kind]
@@ -31,7 +31,7 @@ class Go(unittest.TestCase):
         port, program = free_port(), E2E / build
         files = (self.certificate.cert, self.certificate.key)
         with Weft() as weft, running(program, "back", port, *files, port=port):
-            self.known(weft, 1)
+            self.known(weft, program)
             environment = dict(os.environ, HTTP2="1") if http2 else None
             subprocess.run([program, "load", f"https://127.0.0.1:{port}/go", "8", "1"], check=True, env=environment)
             spans = weft.stop()
@@ -60,7 +60,7 @@ class Go(unittest.TestCase):
         count, environment = 60, {"HTTP2": "1"} if http2 else {}
         with Weft() as weft, running(program, "back", back, *files, port=back), \
                 running(program, "front", front, f"{scheme}://127.0.0.1:{back}", *files, port=front, env=environment):
-            self.known(weft, 1)
+            self.known(weft, program)
             subprocess.run([program, "load", f"{scheme}://127.0.0.1:{front}{path}", str(count), "12"], check=True)
             spans = weft.stop()
         inbound = {s.path: s for s in self.of(spans, front, "server")}

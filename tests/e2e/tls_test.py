@@ -179,7 +179,7 @@ class Tls(unittest.TestCase):
             self.skipTest("the Go peer is not built")
         port = free_port()
         with Weft() as weft, running(go, "https-server", port, self.certificate.cert, self.certificate.key, port=port):
-            harness.wait_for("weft to know the program", lambda: weft.metric("weft_capture_go_files"))
+            harness.wait_for("weft to know the program", lambda: f"in {go}:" in weft.log_text())
             subprocess.run([str(go), "https-client", f"https://127.0.0.1:{port}/go", "5"], check=True)
             spans = weft.stop()
         self.both(spans, port, ["/go"] * 5)

@@ -193,6 +193,24 @@ TEST_F(MergeParents, TimesOfBothEndsContainEachOther) {
   EXPECT_EQ(server.span.end_ns, story.Unix(149));
 }
 
+// What was cut short lasted until then, on both ends, and the ends contain each other as always.
+TEST_F(MergeParents, ExchangeCutShortEndsWhenItsConnectionDid) {
+  model::Span call = story.Exchange(Role::kClient, curl, 100);
+  model::Span request = story.Exchange(Role::kServer, stock, 101);
+  Story::Connect(call, &request);
+  for (const model::Span& span : {call, request}) story.Open(span);
+  for (model::Span span : {call, request}) {
+    const bool is_client = span.role == Role::kClient;
+    span = Story::Finished(span, is_client ? 0 : story.Unix(130));
+    span.cut_ns = story.Unix(is_client ? 150 : 151);  // stamped after the client heard of it
+    story.Open(span);
+  }
+  story.At(20'000);
+  auto spans = story.Spans();
+  EXPECT_EQ(Find(spans, "curl", true).span.end_ns, story.Unix(150));
+  EXPECT_EQ(Find(spans, "stock", false).span.end_ns, story.Unix(150));
+}
+
 TEST_F(MergeParents, OnlyOpenRequestOfTheThreadIsTheParent) {
   model::Span in = story.Exchange(Role::kServer, shop, 100);
   model::Span out = story.Exchange(Role::kClient, shop, 110);

@@ -193,6 +193,7 @@ TEST(Http2, ResetEndsTheExchangeAndSaysWhoIsToBlame) {  // T55
       const std::string expected = span.stream_id == 1 ? c.http : c.grpc;
       EXPECT_EQ(span.is_error, !expected.empty());
       EXPECT_EQ(Text(span, "error.type"), expected.empty() ? "(none)" : expected);
+      EXPECT_GT(span.cut_ns, span.request_last_ns);
     }
     // Nothing comes of what is over.
     talk.Server(talk.server.Headers(1, kStatusOk, true));
@@ -209,6 +210,7 @@ TEST(Http2, ResetBehindTheEndIsNothing) {
   talk.Server(talk.server.Headers(1, kStatusOk, true) + Speaker::Reset(1, 0));
   ASSERT_EQ(agent.Finished(), "GET /a 200");
   EXPECT_FALSE(agent.spans.finished[0].is_error);
+  EXPECT_EQ(agent.spans.finished[0].cut_ns, 0u);
 }
 
 TEST(Http2, GoAwayEndsWhatTheServerWillNotAnswer) {  // T55
@@ -241,6 +243,7 @@ TEST(Http2, ServerKilledInMidRequestLeavesErrors) {
       EXPECT_TRUE(span.is_error);
       const bool is_client_call = span.stream_id == 3 && end == Role::kClient;
       EXPECT_EQ(Text(span, "error.type"), is_client_call ? "UNAVAILABLE" : "connection_closed");
+      EXPECT_GT(span.cut_ns, std::max(span.request_last_ns, span.response_last_ns));
     }
   }
 }

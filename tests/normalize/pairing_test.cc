@@ -211,6 +211,7 @@ TEST(Pairing, ResponseUntilCloseEndsWithItsLastByte) {  // T34
     EXPECT_EQ(agent.spans.finished[0].response_last_ns - start, 3 * kMillisecond);
     EXPECT_EQ(agent.spans.finished[0].response_bytes, 19u + 9);
     EXPECT_FALSE(agent.spans.finished[0].is_error);
+    EXPECT_EQ(agent.spans.finished[0].cut_ns, 0u);
   }
 }
 
@@ -224,7 +225,21 @@ TEST(Pairing, ResetBeforeTheResponseIsAnError) {  // T34
     EXPECT_EQ(Text(agent.spans.finished[0], "error.type"), "connection_closed");
     EXPECT_EQ(Text(agent.spans.finished[0], "http.response.status_code"), "(none)");
     EXPECT_EQ(agent.spans.finished[0].response_last_ns, 0u);
+    EXPECT_GT(agent.spans.finished[0].cut_ns, agent.spans.finished[0].request_last_ns);
   }
+}
+
+// The close waits a pass for what may come late; weft stops before that.
+TEST(Pairing, CloseThatStillWaitsWhenWeftStopsIsAClose) {
+  Agent agent;
+  Conversation talk(agent);
+  talk.Client(kGetA).Hold();
+  talk.Closes();
+  agent.Push(talk.Take());
+  EXPECT_EQ(agent.Finished(), "");
+  agent.normalizer.Drain();
+  ASSERT_EQ(agent.Finished(), "GET /a -");
+  EXPECT_EQ(Text(agent.spans.finished[0], "error.type"), "connection_closed");
 }
 
 TEST(Pairing, BodyCutShortByTheEndIsAnError) {  // T34
@@ -233,6 +248,7 @@ TEST(Pairing, BodyCutShortByTheEndIsAnError) {  // T34
   talk.Client(kGetA).Server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").Closes();
   ASSERT_EQ(agent.Finished(), "GET /a 200");
   EXPECT_EQ(Text(agent.spans.finished[0], "error.type"), "connection_closed");
+  EXPECT_GT(agent.spans.finished[0].cut_ns, agent.spans.finished[0].response_last_ns);
 }
 
 TEST(Pairing, ClientThatLeavesAnEventStreamIsNoServerError) {  // T34, T41

@@ -1,5 +1,5 @@
-// The gRPC C++ peer: echo server PORT | echo client PORT METHOD COUNT. Messages are bytes; Fail answers NOT_FOUND,
-// everything else what it was sent.
+// The gRPC C++ peer: echo server PORT | echo client PORT METHOD COUNT. Messages are bytes; Fail
+// answers NOT_FOUND, everything else what it was sent.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
