@@ -231,8 +231,9 @@ def running(*command, port=None, env=None, cwd=None):
 
 
 @contextlib.contextmanager
-def nginx(root, port, workers=1):
-    """nginx serving a folder, with `/teapot` (418) and `/ok` (200) made by `return`."""
+def nginx(root, port, workers=1, listen="", extra=""):
+    """nginx serving a folder, with `/teapot` (418) and `/ok` (200) made by `return`. `listen` are parameters of its
+    port, `extra` more directives of the server."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-nginx-"))
     os.chmod(folder, 0o755)
     config = folder / "nginx.conf"
@@ -242,7 +243,7 @@ events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; keepalive_requests 1000000;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
   scgi_temp_path {folder};
-  server {{ listen 127.0.0.1:{port}; root {root};
+  server {{ listen 127.0.0.1:{port} {listen}; root {root}; {extra}
     location = /ok {{ return 200 "ok"; }} location = /teapot {{ return 418 "no"; }}
     location = /broken {{ return 503 "down"; }} }} }}
 """)
