@@ -127,34 +127,53 @@ int go_enter_read(struct pt_regs *ctx)
 	return 0;
 }
 
+struct go_plaintext {
+	__u64 from, length;
+	__u32 sequence;
+};
+
+/* Where the plaintext lies that a read of `session` is about to hand over; false when it cannot be
+ * told. By itself, so that the room for `buffers` is free again for the records: older verifiers
+ * count it with that of the functions which write them. */
+static __always_inline bool go__plaintext(const struct go_call *c, __u64 offset, __u32 received,
+					  struct go_plaintext *text)
+{
+	struct go_buffers buffers;
+
+	if (bpf_probe_read_user(&buffers, sizeof(buffers), (const void *)(c->tls.session + offset)))
+		return false;
+	if (text->from == 0) {
+		/* The reader itself is about to copy: as much as it has, or there is room for. */
+		if (buffers.input.next >= buffers.input.length)
+			return false; /* nothing to read */
+		text->from = buffers.input.base + buffers.input.next;
+		if (text->length > buffers.input.length - buffers.input.next)
+			text->length = buffers.input.length - buffers.input.next;
+	}
+	text->sequence =
+	    text->from == buffers.input.base ? go__record_sequence(&buffers, received) : 0;
+	return true;
+}
+
 static __always_inline int go__leave_read(struct pt_regs *ctx, __u64 from, __u64 length)
 {
+	struct go_plaintext text = {.from = from, .length = length};
 	__u64 offset = bpf_get_attach_cookie(ctx);
 	__u32 tgid = current_tgid();
 	struct go_call *c = go__call(ctx, tgid, TLS_READ);
 	struct tls_session *session;
-	struct go_buffers buffers;
 
 	if (!c)
 		return 0; /* begun before the probes */
 	session = go__session(c, tgid);
 	if (!session || !go__is_ours(session))
 		return 0; /* not ours, or no socket is known */
-	if (bpf_probe_read_user(&buffers, sizeof(buffers), (const void *)(c->tls.session + offset)))
-		return 0; /* cannot be told */
-	if (from == 0) {
-		/* The reader itself is about to copy: as much as it has, or there is room for. */
-		if (buffers.input.next >= buffers.input.length)
-			return 0; /* nothing to read */
-		from = buffers.input.base + buffers.input.next;
-		if (length > buffers.input.length - buffers.input.next)
-			length = buffers.input.length - buffers.input.next;
-	}
-	c->tls.buffer = from;
-	c->tls.sequence =
-	    from == buffers.input.base ? go__record_sequence(&buffers, session->received) : 0;
-	if ((__s64)length > 0)
-		tls__record(session, &c->tls, BOUND(length, 0x7fffffff));
+	if (!go__plaintext(c, offset, session->received, &text))
+		return 0; /* cannot be told, or nothing to read */
+	c->tls.buffer = text.from;
+	c->tls.sequence = text.sequence;
+	if ((__s64)text.length > 0)
+		tls__record(session, &c->tls, BOUND(text.length, 0x7fffffff));
 	return 0;
 }
 

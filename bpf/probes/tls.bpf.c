@@ -105,7 +105,7 @@ static __always_inline int tls__leave(struct pt_regs *ctx, int result, bool coun
 		return 0; /* not ours, or begun before the probes */
 	if (t->depth-- > TLS_DEPTH)
 		return 0; /* deeper than we look */
-	c = &t->calls[t->depth & (TLS_DEPTH - 1)];
+	c = &t->calls[BOUND(t->depth, TLS_DEPTH - 1)];
 	if (c->mixed)
 		return 0; /* cannot be told */
 	if (!c->cookie)
