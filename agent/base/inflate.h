@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -18,6 +19,13 @@ enum class Compression { kNone, kGzip, kDeflate, kZstd, kSnappy, kLz4 };
 // kNone; false for anything else.
 bool CompressionFromName(std::string_view name, Compression* out);
 std::string_view CompressionName(Compression compression);
+
+// Bytes in the compressed form in which they came, kept so that they can be passed on in it.
+struct Packed {
+  Compression compression = Compression::kNone;
+  ByteBuffer bytes;
+};
+using SharedPacked = std::shared_ptr<const Packed>;
 
 enum class InflateStatus { kDone, kTooLarge, kNoCredit, kBad };
 

@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/inflate.h"
 #include "model/process.h"
 #include "model/receipt.h"
 
@@ -84,6 +85,8 @@ struct OtlpBatch {
   ReceiptRef receipt;  // null for batches that weft made itself
   bool edited =
       false;  // any span dropped or appended to; when false `bytes` may be passed on as they are
+  // `bytes` as the sender compressed them, or null. Worth nothing once `edited`.
+  base::SharedPacked packed;
 
   size_t size_bytes() const { return bytes ? bytes->size() : 0; }
 };

@@ -25,6 +25,7 @@
 
 #include "base/bytes.h"
 #include "base/credit.h"
+#include "base/inflate.h"
 #include "base/result.h"
 #include "model/endpoint.h"
 #include "net/credit_charge.h"
@@ -46,7 +47,8 @@ struct Request {
   // The first value of that name; empty when absent.
   std::string_view Header(std::string_view lower_name) const;
   base::ByteBuffer body;        // inflated; for gRPC the one message
-  CreditCharge charge;          // held for `body`
+  base::SharedPacked packed;    // what `body` was inflated from; null when it came as it is
+  CreditCharge charge;          // held for `body` and `packed`
   model::Endpoint peer, local;  // both unknown on a unix socket
   int32_t peer_pid = 0;         // unix socket: who connected; else 0
   bool is_grpc = false;

@@ -42,6 +42,19 @@ void Compress(base::Gathered* payload, std::string* encoding) {
   payload->owners.push_back(owner);
 }
 
+// What the sender has compressed as the peer wants it goes on as it came.
+base::Gathered Encode(const Request& request, std::string* encoding) {
+  base::Gathered payload;
+  if (base::SharedPacked packed = encoding->empty() ? nullptr : request.PackedBy(*encoding)) {
+    payload.Add(packed->bytes.view());
+    payload.owners.push_back(std::move(packed));
+    return payload;
+  }
+  payload = request.Payload();
+  if (!encoding->empty()) Compress(&payload, encoding);
+  return payload;
+}
+
 }  // namespace
 
 Lane::Lane(const Options& options, Books& books, TimerQueue& timers, std::function<void()> settled)
@@ -153,7 +166,9 @@ Lane::Pending* Lane::NextPending() {
     const size_t signal = (signal_turn_ + i) % pending_.size();
     Pending& pending = pending_[signal];
     const bool whole = signal == static_cast<size_t>(model::Signal::kProfiles);
-    if (pending.items.empty() || (pending.bytes < batch_bytes_ && !flush_due_ && !whole)) continue;
+    if (pending.items.empty()) continue;
+    const bool alone = whole || pending.items.front().packed != nullptr;
+    if (pending.bytes < batch_bytes_ && !flush_due_ && !alone) continue;
     signal_turn_ = signal;
     return &pending;
   }
@@ -165,10 +180,10 @@ Request Lane::Form(Pending* pending) {
   uint64_t bytes = 0;
   while (!pending->items.empty()) {
     Item& item = pending->items.front();
-    if (bytes > 0 && bytes + item.payload.size > batch_bytes_) break;
+    const bool alone = item.signal == model::Signal::kProfiles || item.packed != nullptr;
+    if (bytes > 0 && (alone || bytes + item.payload.size > batch_bytes_)) break;
     bytes += item.payload.size;
     pending->bytes -= item.payload.size;
-    const bool alone = item.signal == model::Signal::kProfiles;
     request.items.push_back(std::move(item));
     pending->items.pop_front();
     if (alone) break;
@@ -203,10 +218,9 @@ void Lane::StartProbe() {
 }
 
 void Lane::Send(Request&& request, const std::shared_ptr<Peer>& peer, bool probe) {
-  base::Gathered payload = request.Payload();
   std::string encoding = peer->encoding;
-  const uint64_t bytes = payload.size;
-  if (!encoding.empty()) Compress(&payload, &encoding);
+  base::Gathered payload = Encode(request, &encoding);
+  const uint64_t bytes = request.bytes();
   const model::Signal signal = request.signal();
   const uint64_t id = request.id = next_id_++;
   request.timer = 0;
@@ -253,7 +267,7 @@ void Lane::Settle(Flight&& flight, const CallReply& reply, const Outcome& outcom
     case Verdict::kRejected:
       window.Closed(flight.bytes);
       if (flight.probe) return;
-      if (FallBackToPlain(*flight.peer, outcome))
+      if (flight.request.DropPacked() || FallBackToPlain(*flight.peer, outcome))
         ready_.push_front(std::move(flight.request));
       else
         Isolate(std::move(flight.request), outcome);

@@ -14,6 +14,8 @@ namespace otlp = protocols::otlp;
 // Vectors, owners and map nodes of an Item; measured roughly, so that a queue of tiny batches stays
 // within its budget too.
 constexpr uint64_t kItemOverhead = 512;
+// Compressing a smaller batch again, together with others, costs less than a request for each.
+constexpr uint64_t kWorthARequest = 32 << 10;
 
 // Calls `visit(resource, scope, span)` with the indices of every live span, in order.
 template <typename Visit>
@@ -84,6 +86,7 @@ void AddItems(const model::OtlpBatch& batch, uint64_t spans, uint64_t max_bytes,
   item.signal = batch.signal;
   item.spans = spans;
   item.payload = std::move(payload);
+  if (!batch.edited && item.payload.size >= kWorthARequest) item.packed = batch.packed;
   out->push_back(std::move(item));
 }
 
@@ -193,6 +196,7 @@ void SplitBooks(Item* item, Item* second, uint64_t second_spans) {
   second->promise = item->promise;
   item->spans -= second_spans;
   item->charge -= second->charge;
+  item->packed.reset();
 }
 
 bool HalveOpaque(Item* item, Item* second) {
@@ -259,6 +263,18 @@ uint64_t Request::charge() const {
   return sum;
 }
 
+base::SharedPacked Request::PackedBy(std::string_view encoding) const {
+  if (items.size() != 1 || items[0].packed == nullptr) return nullptr;
+  return base::CompressionName(items[0].packed->compression) == encoding ? items[0].packed
+                                                                         : nullptr;
+}
+
+bool Request::DropPacked() {
+  bool some = false;
+  for (Item& item : items) some |= std::exchange(item.packed, nullptr) != nullptr;
+  return some;
+}
+
 base::Gathered Request::Payload() const {
   base::Gathered out;
   for (const Item& item : items) out.Add(base::Gathered(item.payload));
@@ -280,6 +296,7 @@ uint64_t LiveCount(const model::OtlpBatch& batch) {
 uint64_t ChargeOf(const model::OtlpBatch& batch) {
   uint64_t bytes = batch.size_bytes() + batch.extra.size() + kItemOverhead;
   for (const std::string& append : batch.appends) bytes += append.size();
+  if (batch.packed) bytes += batch.packed->bytes.size();
   return bytes;
 }
 

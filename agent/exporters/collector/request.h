@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/inflate.h"
 #include "exporters/collector/transport.h"
 #include "model/otlp_batch.h"
 
@@ -33,6 +35,8 @@ struct Promise {
 
 struct Item {
   base::Gathered payload;
+  // `payload` compressed by its sender, where that is worth a request of its own; or null.
+  base::SharedPacked packed;
   model::Signal signal = model::Signal::kTraces;
   uint64_t spans = 0;                // or data points, or log records
   uint64_t charge = 0;               // bytes of the queue's budget
@@ -50,6 +54,10 @@ struct Request {
   uint64_t spans() const;
   uint64_t bytes() const;
   uint64_t charge() const;
+  // The only item's payload as its sender compressed it with `encoding`; else null.
+  base::SharedPacked PackedBy(std::string_view encoding) const;
+  // Forgets that form; false when there was none.
+  bool DropPacked();
   // Views of all items, with their owners.
   base::Gathered Payload() const;
   // kLost: it may be sent again by who still has it (spool, client).

@@ -90,8 +90,13 @@ Refusal BodyIntake::Decode(std::string_view encoding) {
   auto status =
       base::Inflate(compression, body_.view(), limit_, charge_.credit(), &inflated, &charged);
   LeaveAccount();
-  charge_.Return();
+  charge_.Return(charge_.bytes() - std::min<uint64_t>(charge_.bytes(), body_.size()));
   charge_.Adopt(charged);
+  if (status == base::InflateStatus::kDone) {
+    packed_ = std::make_shared<const base::Packed>(compression, std::move(body_));
+  } else {
+    charge_.Return();
+  }
   body_ = std::move(inflated);
   switch (status) {
     case base::InflateStatus::kDone:
@@ -110,6 +115,7 @@ void BodyIntake::Drop() {
   LeaveAccount();
   charge_.Return();
   body_ = base::ByteBuffer();
+  packed_.reset();
 }
 
 base::ByteBuffer BodyIntake::TakeBytes() {
@@ -121,6 +127,7 @@ base::ByteBuffer BodyIntake::TakeBytes() {
 void BodyIntake::MoveInto(Request* request) {
   LeaveAccount();
   request->body = std::move(body_);
+  request->packed = std::move(packed_);
   request->charge = std::move(charge_);
 }
 

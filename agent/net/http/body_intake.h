@@ -60,7 +60,8 @@ class BodyIntake {
   // its streams may announce that.
   Refusal Announce(uint64_t claimed_bytes, uint64_t trusted_bytes);
   Refusal Append(base::ByteView bytes);
-  // Inflates if `encoding` (of Content-Encoding or grpc-encoding) says so.
+  // Inflates if `encoding` (of Content-Encoding or grpc-encoding) says so; what came is kept, and
+  // stays paid for.
   Refusal Decode(std::string_view encoding);
   void Drop();
 
@@ -89,6 +90,7 @@ class BodyIntake {
   }
 
   base::ByteBuffer body_;
+  base::SharedPacked packed_;
   CreditCharge charge_;
   PeerAccount* account_;
   uint64_t accounted_ = 0;

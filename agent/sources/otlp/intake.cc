@@ -62,13 +62,23 @@ bool Intake::Recharge(net::Request& request, uint64_t bytes) {
   return true;
 }
 
+base::SharedPacked Intake::TakePacked(net::Request& request, bool is_body) const {
+  base::SharedPacked packed = std::move(request.packed);
+  if (packed == nullptr) return nullptr;
+  if (is_body && packed->compression == deps_.pass_on) return packed;
+  request.charge.Return(packed->bytes.size());
+  return nullptr;
+}
+
 // What comes in is booked together with what became of it: the push in between may take long, and
 // whoever reads the ledger meanwhile must not take that for a loss.
 Outcome Intake::Take(net::Request& request, base::ByteBuffer&& bytes, uint64_t unreadable,
                      TransportMetrics& transport) {
   if (stopped_) return Shed("stopped");
+  const bool is_body = &bytes == &request.body;
+  base::SharedPacked packed = TakePacked(request, is_body);
   // A body that is passed on as it came has been paid for.
-  if (&bytes != &request.body && !Recharge(request, bytes.size())) return Shed("no_credit");
+  if (!is_body && !Recharge(request, bytes.size())) return Shed("no_credit");
   model::OtlpBatch batch;
   const wire::IndexReport report = wire::Index(base::Share(std::move(bytes)), &batch);
   if (report.status == wire::IndexStatus::kBad) return Reject("malformed", report.reason);
@@ -79,6 +89,7 @@ Outcome Intake::Take(net::Request& request, base::ByteBuffer&& bytes, uint64_t u
     return outcome;
   }
   if (report.bad_utf8 != 0) repaired_.Add(report.bad_utf8);
+  if (report.bad_utf8 == 0 && !batch.edited) batch.packed = std::move(packed);
   const uint64_t offered = report.spans + unreadable;
   const uint64_t zero_ids = report.zero_ids + unreadable;
   const uint64_t spans = offered - zero_ids;
@@ -106,8 +117,10 @@ Outcome Intake::TakeOpaque(net::Request& request, model::Signal signal, uint64_t
                            base::LedgerRow& row, TransportMetrics& transport) {
   if (stopped_) return Shed("stopped");
   Outcome outcome;
+  base::SharedPacked packed = TakePacked(request, true);
   if (items > 0) {
     model::OtlpBatch batch;
+    batch.packed = std::move(packed);
     batch.signal = signal;
     batch.items = items;
     batch.bytes = base::Share(std::move(request.body));

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/credit.h"
+#include "base/inflate.h"
 #include "base/ledger.h"
 #include "base/metrics.h"
 #include "model/lookup.h"
@@ -37,6 +38,9 @@ struct Deps {
   std::function<void()> before_push = {};  // called before each Push; may be empty
   // How far a batch must have come before its client is answered.
   model::ReceiptLevel acknowledge = model::ReceiptLevel::kTaken;
+  // Bodies that came in this compression keep it beside them: whoever sends them on in it may spare
+  // the work.
+  base::Compression pass_on = base::Compression::kNone;
 };
 
 // Accepted and refused items under the Collector's names, so that existing dashboards work.
@@ -84,6 +88,8 @@ class Intake {
   Outcome Shed(std::string_view reason);
   // The charge becomes that of `bytes`; false when there is no credit for it.
   static bool Recharge(net::Request& request, uint64_t bytes);
+  // The compressed form of the body, if it is to travel with it; else its credit goes back.
+  base::SharedPacked TakePacked(net::Request& request, bool is_body) const;
   // Fills sender and receipt, pushes. False when the sink is busy.
   bool Push(net::Request& request, model::OtlpBatch&& batch, Outcome* outcome);
   model::ProcessRef Sender(const net::Request& request);

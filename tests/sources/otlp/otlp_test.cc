@@ -127,7 +127,8 @@ class OtlpReceiver : public ::testing::Test {
     receiver_ = nullptr;
     receiver_ = std::make_unique<Receiver>(
         "otlp_http", options,
-        Deps{loop_, credit_, clock_, ledger_, metrics_, &peers_, [this] { order_ += "drain "; }},
+        Deps{loop_, credit_, clock_, ledger_, metrics_, &peers_, [this] { order_ += "drain "; },
+             model::ReceiptLevel::kTaken, pass_on_},
         sink_);
     const base::Status started = receiver_->Start();
     ASSERT_TRUE(started.ok()) << started.message();
@@ -200,6 +201,7 @@ class OtlpReceiver : public ::testing::Test {
   FakePeers peers_;
   FakeSink sink_;
   std::string order_;
+  base::Compression pass_on_ = base::Compression::kNone;
   std::unique_ptr<Receiver> receiver_;
 };
 
@@ -225,6 +227,48 @@ TEST_F(OtlpReceiver, ProtobufIsTaken) {
   EXPECT_EQ(MetricValue("otelcol_receiver_accepted_spans_total",
                         {{"receiver", "otlp"}, {"transport", "http"}}),
             3);
+}
+
+TEST_F(OtlpReceiver, ACompressedBodyKeepsItsFormWhereItWillBeOfUse) {
+  const std::string plain = MakeRequest(100);
+  base::ByteBuffer packed;
+  ASSERT_TRUE(base::Deflate(base::Compression::kGzip, base::AsBytes(plain), &packed).ok());
+  const std::string body(base::AsText(packed.view()));
+  uint64_t with_both = 0;
+  for (base::Compression wanted : {base::Compression::kGzip, base::Compression::kZstd}) {
+    pass_on_ = wanted;
+    Open({});
+    const HttpAnswer answer =
+        Http("POST", "/v1/traces", "application/x-protobuf\r\nContent-Encoding: gzip", body);
+    ASSERT_EQ(answer.status, 200);
+    ASSERT_FALSE(sink_.batches.empty());
+    const model::OtlpBatch& batch = sink_.batches.back();
+    if (wanted == base::Compression::kGzip) {
+      ASSERT_NE(batch.packed, nullptr);
+      EXPECT_EQ(base::AsText(batch.packed->bytes.view()), body);
+      with_both = credit_.used();
+      EXPECT_GE(with_both, plain.size() + body.size());
+    } else {
+      EXPECT_EQ(batch.packed, nullptr);
+      EXPECT_EQ(with_both - credit_.used(), body.size());
+    }
+    sink_.batches.clear();
+    EXPECT_EQ(credit_.used(), 0u);
+  }
+}
+
+TEST_F(OtlpReceiver, ABodyThatIsEditedLosesItsCompressedForm) {
+  pass_on_ = base::Compression::kGzip;
+  Open({});
+  base::ByteBuffer packed;
+  ASSERT_TRUE(
+      base::Deflate(base::Compression::kGzip, base::AsBytes(MakeRequest(5, 1)), &packed).ok());
+  ASSERT_EQ(Http("POST", "/v1/traces", "application/x-protobuf\r\nContent-Encoding: gzip",
+                 std::string(base::AsText(packed.view())))
+                .status,
+            200);
+  ASSERT_EQ(sink_.batches.size(), 1u);
+  EXPECT_EQ(sink_.batches[0].packed, nullptr);
 }
 
 TEST_F(OtlpReceiver, JsonIsTaken) {
