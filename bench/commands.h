@@ -65,4 +65,21 @@ struct HttpOptions {
 };
 int RunHttp(const HttpOptions& options);
 
+// The CPU that weft's user space needs for captured HTTP/1.1 exchanges: segments that were made up,
+// through normalize and merge, into nothing. Every exchange is seen by both its ends and counts
+// twice.
+struct ReplayOptions {
+  uint64_t exchanges = 200'000;
+  uint32_t connections = 64;
+  double rate = 65'000;           // exchanges per second of the made-up time
+  uint32_t browser_percent = 25;  // heads of a browser; the others are curl's
+  uint32_t traced_percent = 0;    // of connections, whose requests bring a trace context
+  bool same_context = false;      // all of them the same one
+  uint32_t loss_percent = 0;      // of segments
+  uint32_t seed = 1;
+  bool is_cold = false;  // measures from the first request on, while merge still waits for SDKs
+  bool json = false;
+};
+int RunReplay(const ReplayOptions& options);
+
 }  // namespace weft::bench

@@ -1,5 +1,5 @@
 // weft-bench: load for any OTLP, Jaeger or Zipkin receiver, a sink that counts, a comparison of
-// receivers, and an honest HTTP load.
+// receivers, an honest HTTP load, and a replay of what capture sees.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -87,9 +87,42 @@ int main(int argc, char** argv) {
   h->add_option("--duration", http.duration_seconds, "seconds")->capture_default_str();
   h->add_flag("--json", http.json, "one JSON object");
 
+  ReplayOptions replay;
+  CLI::App* r = app.add_subcommand(
+      "replay",
+      "CPU of weft's user space per captured HTTP/1.1 request: made-up segments of both ends "
+      "through normalize, merge and OTLP encoding");
+  r->add_option("--exchanges", replay.exchanges, "each is captured at both ends, so counts twice")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  r->add_option("--connections", replay.connections)
+      ->check(CLI::Range(1, 40'000))
+      ->capture_default_str();
+  r->add_option("--rate", replay.rate, "exchanges per second of the made-up time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  r->add_option("--browser-percent", replay.browser_percent,
+                "of requests, with the head of a browser; the others have curl's")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  r->add_option("--traced-percent", replay.traced_percent,
+                "of connections, whose requests bring a traceparent: their views wait for an SDK")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  r->add_flag("--same-context", replay.same_context,
+              "with --traced-percent: one constant traceparent, as load generators send it");
+  r->add_option("--loss-percent", replay.loss_percent, "of segments")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  r->add_option("--seed", replay.seed)->capture_default_str();
+  r->add_flag("--cold", replay.is_cold,
+              "measure from the first request on, while every view waits for an SDK");
+  r->add_flag("--json", replay.json, "one JSON object");
+
   CLI11_PARSE(app, argc, argv);
   if (l->parsed()) return RunLoad(load);
   if (s->parsed()) return RunSink(sink);
   if (c->parsed()) return RunCompare(compare);
+  if (r->parsed()) return RunReplay(replay);
   return RunHttp(http);
 }

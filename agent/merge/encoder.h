@@ -14,7 +14,7 @@ namespace weft::merge {
 
 // A kernel-seen span with its final ids.
 struct KernelSpan {
-  model::Span span;
+  EntryPtr entry;
   Ids ids;
 };
 
@@ -28,10 +28,16 @@ class Encoder {
   Encoder(std::vector<std::pair<std::string, std::string>> resource, std::string version)
       : resource_(std::move(resource)), version_(std::move(version)) {}
 
-  // Reorders `spans`. Fails: never; weft's own bytes are valid.
-  model::OtlpBatch Encode(std::vector<KernelSpan>* spans) const;
+  // With the index that protocols/otlp would make of the bytes.
+  model::OtlpBatch Encode(const std::vector<KernelSpan>& spans);
 
  private:
+  using Order = std::vector<std::pair<const model::Process*, uint32_t>>;
+  // The spans of one process, which are those of [first, last), as one ResourceSpans.
+  void EncodeGroup(const std::vector<KernelSpan>& spans, Order::const_iterator first,
+                   Order::const_iterator last, base::ByteBuffer* out, model::OtlpBatch* batch);
+
+  Order order_;  // kept for its memory
   const std::vector<std::pair<std::string, std::string>> resource_;
   const std::string version_;
 };

@@ -8,22 +8,24 @@
 #include <memory>
 
 #include "base/ids.h"
+#include "merge/containers/pool.h"
 #include "model/span.h"
 
 namespace weft::merge {
 
 struct ProcessState;
+struct OpenRequests;
 
 // A set that grows by joining (union-find). It starts with a random id; the first SDK that speaks,
 // or the first member that is emitted, fixes it.
-struct Trace {
+struct Trace : Counted<Trace> {
   base::TraceId id;
   bool is_fixed = false;
   bool is_unsampled = false;
-  uint32_t covered = 0;           // undecided members whose process may still export
-  std::shared_ptr<Trace> joined;  // not null: ask that one
+  uint32_t covered = 0;  // undecided members whose process may still export
+  Ref<Trace> joined;     // not null: ask that one
 };
-using TraceRef = std::shared_ptr<Trace>;
+using TraceRef = Ref<Trace>;
 
 inline const TraceRef& RootOf(const TraceRef& trace) {
   const TraceRef* t = &trace;
@@ -40,12 +42,12 @@ inline model::ProcessKey MergeKey(const model::ProcessKey& key) {
   return {key.pid, key.start_ns / 10'000'000};
 }
 
-struct Identity {
+struct Identity : Counted<Identity> {
   base::SpanId span_id;
   TraceRef trace;
   bool is_decided = false;  // the operation was emitted, merged or dropped
 };
-using IdentityRef = std::shared_ptr<Identity>;
+using IdentityRef = Ref<Identity>;
 
 enum class Parenthood : uint8_t {
   kNone,       // a root, or what the wire context says
@@ -62,9 +64,15 @@ struct Entry {
   ProcessState* process = nullptr;
   Entry* pair = nullptr;               // the other end of the connection, while it is in the window
   Entry* next_same_context = nullptr;  // chain of the window's index
-  TraceRef counted;                    // where it was added to Trace::covered
-  uint64_t finished_at_ns = 0;         // monotonic; 0 while the exchange is open
-  uint64_t indexed_at_ns = 0;          // key of ProcessState::bare
+  Entry* newer_same_context = nullptr;
+  // Server, while it is open: its place among those that the same thread has read.
+  OpenRequests* on_thread = nullptr;
+  Entry* older_on_thread = nullptr;
+  Entry* newer_on_thread = nullptr;
+  TraceRef counted;             // where it was added to Trace::covered
+  uint64_t finished_at_ns = 0;  // monotonic; 0 while the exchange is open
+  uint64_t indexed_at_ns = 0;   // key of ProcessState::bare
+  uint64_t end_hash = 0;        // of its place on the connection, the same at both ends
   size_t bytes = 0;
   // Server: when the next request was read on the same thread, of another stream; 0 = not yet.
   uint64_t next_on_thread_ns = 0;
@@ -78,5 +86,12 @@ struct Entry {
   bool is_client() const { return span.role == model::Role::kClient; }
   bool is_unsampled() const { return span.context && (span.context->flags & 1) == 0; }
 };
+
+// An entry that has left the window.
+struct ReturnEntry {
+  Pool<Entry>* pool;
+  void operator()(Entry* entry) const { pool->Delete(entry); }
+};
+using EntryPtr = std::unique_ptr<Entry, ReturnEntry>;
 
 }  // namespace weft::merge

@@ -9,17 +9,6 @@ namespace {
 
 using model::Role;
 
-IdentityRef NewIdentity(const Entry& entry) {
-  auto identity = std::make_shared<Identity>();
-  identity->trace = std::make_shared<Trace>();
-  const auto& context = entry.span.context;
-  identity->trace->id = context ? context->trace_id : base::NewTraceId();
-  identity->trace->is_fixed = context.has_value();
-  identity->trace->is_unsampled = entry.is_unsampled();
-  identity->span_id = context && entry.is_client() ? context->span_id : base::NewSpanId();
-  return identity;
-}
-
 bool SameContext(const Entry& a, const Entry& b) {
   return a.span.context && b.span.context && a.span.context->trace_id == b.span.context->trace_id &&
          a.span.context->span_id == b.span.context->span_id;
@@ -31,6 +20,17 @@ void MoveBefore(uint64_t& cause, uint64_t effect) {
 }
 
 }  // namespace
+
+IdentityRef Linker::NewIdentity(const Entry& entry) {
+  IdentityRef identity = window_.NewIdentity();
+  identity->trace = window_.NewTrace();
+  const auto& context = entry.span.context;
+  identity->trace->id = context ? context->trace_id : base::NewTraceId();
+  identity->trace->is_fixed = context.has_value();
+  identity->trace->is_unsampled = entry.is_unsampled();
+  identity->span_id = context && entry.is_client() ? context->span_id : base::NewSpanId();
+  return identity;
+}
 
 void Linker::OnOpened(Entry& entry) {
   entry.self = NewIdentity(entry);
@@ -67,9 +67,9 @@ void Linker::SetParent(Entry& entry, const IdentityRef& parent, Parenthood paren
 IdentityRef Linker::ThreadParent(const Entry& entry) const {
   const auto& threads = entry.process->open_by_thread;
   auto it = threads.find(entry.span.thread);
-  if (it == threads.end() || it->second.size() != 1) return nullptr;
+  if (it == threads.end() || it->second.count != 1) return nullptr;
   if (entry.process->multiplexes && entry.process->open_requests != 1) return nullptr;
-  const Entry& inbound = *it->second.front();
+  const Entry& inbound = *it->second.newest;
   return inbound.span.request_first_ns <= entry.span.request_first_ns ? inbound.self : nullptr;
 }
 
@@ -78,7 +78,10 @@ IdentityRef Linker::ThreadParent(const Entry& entry) const {
 IdentityRef Linker::Forwarded(const Entry& entry) const {
   const model::WireContext& context = *entry.span.context;
   const Entry* found = nullptr;
-  const Entry* e = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+  const Entry* e = nullptr;
+  if (entry.process->with_context[static_cast<size_t>(Role::kServer)] != 0) {
+    e = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+  }
   for (; e != nullptr; e = e->next_same_context) {
     if (e->process != entry.process) continue;
     if (found == nullptr) found = e;

@@ -32,6 +32,7 @@ class Linker {
   static bool IsUnsampled(const Entry& entry);
 
  private:
+  IdentityRef NewIdentity(const Entry& entry);
   void OpenClient(Entry& entry);
   void SetParent(Entry& entry, const IdentityRef& parent, Parenthood parenthood);
   IdentityRef ThreadParent(const Entry& entry) const;

@@ -45,7 +45,7 @@ struct Deps {
 
 // Threads: one. Order: ((spans().Push | batches().Push) Tick*)* Flush.
 // Cost: a batch of a process of which no exchange was ever seen costs one hash lookup; otherwise
-// one or two hash probes a span. About two microseconds an exchange.
+// one or two hash probes a span. About half a microsecond an exchange, encoding included.
 class Merge {
  public:
   Merge(Options options, Deps deps);

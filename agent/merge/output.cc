@@ -50,10 +50,11 @@ Merge::State::Meters::Meters(Deps& deps)
 }
 
 void Merge::State::Send() {
+  dropped_.clear();
   if (!ready_.empty()) {
     const uint64_t spans = ready_.size();
     counts_.emitted += spans;
-    model::OtlpBatch batch = encoder_.Encode(&ready_);
+    model::OtlpBatch batch = encoder_.Encode(ready_);
     ready_.clear();
     const size_t bytes = batch.size_bytes();
     outbox_bytes_ += bytes;

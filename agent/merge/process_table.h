@@ -8,9 +8,8 @@
 #include <deque>
 #include <list>
 #include <unordered_map>
-#include <vector>
 
-#include "merge/bare_index.h"
+#include "merge/containers/bare_index.h"
 #include "merge/entry.h"
 #include "model/process.h"
 
@@ -20,6 +19,12 @@ enum class Coverage : uint8_t {
   kUnknown,    // has not been watched for one hold window yet, or makes contexts of its own
   kExports,    // has sent spans
   kUncovered,  // had its chance and stayed silent
+};
+
+// The open requests that one thread has read, newest first.
+struct OpenRequests {
+  Entry* newest = nullptr;
+  uint32_t count = 0;
 };
 
 struct ProcessState {
@@ -36,7 +41,7 @@ struct ProcessState {
   bool multiplexes = false;
   uint32_t open_requests = 0;
   // Open requests to this process by the thread that read them.
-  std::unordered_map<uint32_t, std::vector<Entry*>> open_by_thread;
+  std::unordered_map<uint32_t, OpenRequests> open_by_thread;
   std::list<ProcessState*>::iterator age;
 
   bool is_uncovered() const { return coverage == Coverage::kUncovered; }

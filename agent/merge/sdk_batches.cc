@@ -136,7 +136,7 @@ void Merge::State::CommitHit(const model::SpanRef& span, Entry& entry, uint64_t 
   // A root beside a caller that it does not belong to must not pull that one into its trace.
   const bool is_lone_root = !entry.is_client() && span.parent_id.IsZero() && entry.pair != nullptr;
   if (!was_adopted && (trace->is_fixed || is_lone_root)) {
-    trace = entry.self->trace = std::make_shared<Trace>();
+    trace = entry.self->trace = window_.NewTrace();
   }
   trace->id = span.trace_id;
   trace->is_fixed = true;

@@ -45,6 +45,7 @@ Merge::State::State(Options options, Deps deps)
       deps_(std::move(deps)),
       hold_ns_(HoldNs(options_)),
       max_bytes_(static_cast<size_t>(options_.hold_max_bytes)),
+      drops_unsampled_(options_.unsampled == "drop"),
       meters_(deps_),
       processes_(hold_ns_, kMaxProcesses),
       window_(2 * hold_ns_ + kRememberNs),
@@ -63,13 +64,14 @@ model::PushResult Merge::State::PushSpans(model::SpanBatch&& batch) {
     }
   }
   // Only now: both ends of a connection often finish in one batch, and their times are one story.
-  for (uint64_t id : finished_now_) {
-    const Entry* entry = window_.Find(id);
-    const uint64_t pair = entry && entry->pair ? entry->pair->span.exchange_id : 0;
-    EmitEarly(id, now_ns);
-    if (pair != 0) EmitEarly(pair, now_ns);
+  for (Entry* entry : finished_now_) {
+    Entry* pair = entry->pair;
+    EmitEarly(*entry, now_ns);
+    if (pair != nullptr) EmitEarly(*pair, now_ns);
+    if (entry->is_waiting()) hold_.push_back({now_ns + hold_ns_, entry->span.exchange_id, entry});
   }
   finished_now_.clear();
+  next_finished_ = 0;
   EnforceLimit(now_ns);
   Send();
   CountPass();
@@ -126,8 +128,7 @@ void Merge::State::OnFinished(model::Span&& span, uint64_t now_ns) {
     window_.Remove(*entry, now_ns);
     return;
   }
-  hold_.push_back({now_ns + hold_ns_, entry->span.exchange_id});
-  finished_now_.push_back(entry->span.exchange_id);
+  finished_now_.push_back(entry);
 }
 
 // Its fate is known: nobody waits for it any more.
@@ -139,21 +140,20 @@ void Merge::State::Settled(Entry& entry) {
 }
 
 // Emits a finished view that no SDK will claim.
-void Merge::State::EmitEarly(uint64_t exchange_id, uint64_t now_ns) {
-  Entry* entry = window_.Find(exchange_id);
-  if (entry == nullptr || !entry->is_finished() || !entry->is_waiting()) return;
-  if (Linker::IsUnsampled(*entry) && options_.unsampled == "drop") {
-    Drop(*entry, now_ns);
+void Merge::State::EmitEarly(Entry& entry, uint64_t now_ns) {
+  if (!entry.is_finished() || !entry.is_waiting()) return;
+  if (drops_unsampled_ && Linker::IsUnsampled(entry)) {
+    Drop(entry, now_ns);
     return;
   }
   // Nobody records what is not sampled, so nobody has to be waited for either.
-  if (!entry->process->is_uncovered() && !entry->is_unsampled()) return;
-  if (RootOf(entry->self->trace)->covered > (entry->counted ? 1u : 0u)) return;
-  if (const Entry* pair = entry->pair) {
+  if (!entry.process->is_uncovered() && !entry.is_unsampled()) return;
+  if (RootOf(entry.self->trace)->covered > (entry.counted ? 1u : 0u)) return;
+  if (const Entry* pair = entry.pair) {
     if (!pair->is_finished()) return;
-    if (!pair->process->is_uncovered() && !entry->is_unsampled()) return;
+    if (!pair->process->is_uncovered() && !entry.is_unsampled()) return;
   }
-  Emit(*entry, now_ns);
+  Emit(entry, now_ns);
 }
 
 void Merge::State::Tick() {
@@ -184,7 +184,7 @@ void Merge::State::OnUncovered() {
 // In slices: tens of thousands of views may have been held, and the kernel's rings fill meanwhile.
 void Merge::State::EmitUncovered(uint64_t now_ns) {
   for (size_t n = 0; n < kMaxEarlyPerTick && !early_.empty(); ++n) {
-    EmitEarly(early_.front(), now_ns);
+    if (Entry* entry = window_.Find(early_.front())) EmitEarly(*entry, now_ns);
     early_.pop_front();
   }
 }
@@ -192,6 +192,21 @@ void Merge::State::EmitUncovered(uint64_t now_ns) {
 bool Merge::State::IsBlocked(const Entry& entry, uint64_t now_ns) const {
   return entry.parent != nullptr && !entry.parent->is_decided &&
          now_ns < entry.finished_at_ns + kMaxParentWindows * hold_ns_;
+}
+
+// The oldest of the held, whose memory has not been touched for seconds. What comes next is known,
+// so that its memory is under way meanwhile.
+uint64_t Merge::State::PopHeld() {
+  constexpr size_t kAhead = 8, kLine = 64;
+  if (hold_.size() > kAhead) {
+    const Due& later = hold_[kAhead];
+    const auto* place = static_cast<const char*>(later.place);
+    for (size_t at = 0; at < sizeof(Entry); at += kLine) __builtin_prefetch(place + at);
+    window_.Prefetch(later.exchange_id);
+  }
+  const uint64_t id = hold_.front().exchange_id;
+  hold_.pop_front();
+  return id;
 }
 
 void Merge::State::Release(uint64_t now_ns) {
@@ -219,17 +234,17 @@ void Merge::State::Release(uint64_t now_ns) {
 
 void Merge::State::EnforceLimit(uint64_t now_ns) {
   while (window_.bytes() > max_bytes_) {
-    uint64_t id;
+    Entry* entry;
     if (!blocked_.empty()) {
-      id = blocked_.front();
+      entry = window_.Find(blocked_.front());
       blocked_.pop_front();
     } else if (!hold_.empty()) {
-      id = hold_.front().exchange_id;
-      hold_.pop_front();
+      entry = window_.Find(PopHeld());
+    } else if (next_finished_ != finished_now_.size()) {
+      entry = finished_now_[next_finished_++];  // in the middle of a batch
     } else {
       return;
     }
-    Entry* entry = window_.Find(id);
     if (entry == nullptr || !entry->is_waiting()) continue;
     ++counts_.overflow;
     Emit(*entry, now_ns);
@@ -237,7 +252,7 @@ void Merge::State::EnforceLimit(uint64_t now_ns) {
 }
 
 void Merge::State::Emit(Entry& entry, uint64_t now_ns) {
-  if (Linker::IsUnsampled(entry) && options_.unsampled == "drop") {
+  if (drops_unsampled_ && Linker::IsUnsampled(entry)) {
     Drop(entry, now_ns);
     return;
   }
@@ -249,7 +264,7 @@ void Merge::State::Emit(Entry& entry, uint64_t now_ns) {
 void Merge::State::Drop(Entry& entry, uint64_t now_ns) {
   ++counts_.unsampled;
   Settled(entry);
-  window_.Remove(entry, now_ns);
+  dropped_.push_back(window_.Remove(entry, now_ns));
 }
 
 bool Merge::State::Flush() {

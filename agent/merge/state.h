@@ -67,10 +67,11 @@ class Merge::State {
   Entry& Enter(model::Span&& span, uint64_t now_ns);
   void AbsorbLate(Entry& entry, uint64_t now_ns);
   void Settled(Entry& entry);
-  void EmitEarly(uint64_t exchange_id, uint64_t now_ns);
+  void EmitEarly(Entry& entry, uint64_t now_ns);
   void OnUncovered();
   void EmitUncovered(uint64_t now_ns);
   bool IsBlocked(const Entry& entry, uint64_t now_ns) const;
+  uint64_t PopHeld();
   void Release(uint64_t now_ns);
   void EnforceLimit(uint64_t now_ns);
   void Emit(Entry& entry, uint64_t now_ns);
@@ -93,6 +94,7 @@ class Merge::State {
   struct Due {
     uint64_t due_ns;
     uint64_t exchange_id;
+    const void* place;  // of the entry, which may be gone: only to bring its memory near in time
   };
   // What Patch changed, in order.
   struct Append {
@@ -121,6 +123,7 @@ class Merge::State {
   Deps deps_;
   const uint64_t hold_ns_;
   const size_t max_bytes_;
+  const bool drops_unsampled_;
   Meters meters_;
   ProcessTable processes_;
   Window window_;
@@ -128,16 +131,19 @@ class Merge::State {
   Matcher matcher_;
   RecentKeys recent_;
   Encoder encoder_;
-  std::deque<Due> hold_;          // finished entries in order of time
-  std::deque<uint64_t> blocked_;  // held long enough, but their parent is not decided
-  std::deque<uint64_t> early_;    // held views of processes that turned out to be uncovered
-  std::vector<uint64_t> finished_now_;
+  std::deque<Due> hold_;              // finished entries in order of time
+  std::deque<uint64_t> blocked_;      // held long enough, but their parent is not decided
+  std::deque<uint64_t> early_;        // held views of processes that turned out to be uncovered
+  std::vector<Entry*> finished_now_;  // in this batch; they are not in `hold_` yet
+  size_t next_finished_ = 0;          // of those, for EnforceLimit
   MatchResult match_;
   std::vector<Append> appended_;
   std::vector<Adoption> adoptions_;
   bool was_edited_ = false;
   std::vector<model::SpanRef> pushed_;  // copies of the spans that were hit or not matched
+  // What has left the window in this pass; the entries live until it is over.
   std::vector<KernelSpan> ready_;
+  std::vector<EntryPtr> dropped_;
   std::deque<Parcel> outbox_;
   size_t outbox_bytes_ = 0;
   Counts counts_;

@@ -1,6 +1,8 @@
 #include "merge/window.h"
 
 #include <algorithm>
+#include <cstring>
+#include <random>
 #include <utility>
 
 #include "merge/sdk/span_facts.h"
@@ -13,9 +15,32 @@ constexpr size_t kEntryOverhead = 384;
 // Contexts of past entries; a few MiB.
 constexpr size_t kMaxPast = 16'384;
 
+// Threads whose lists are kept for their next request, per process.
+constexpr size_t kMaxIdleThreads = 8;
+
 size_t Index(model::Role role) { return static_cast<size_t>(role); }
 
+uint64_t Word(const uint8_t* bytes) {
+  uint64_t word;
+  std::memcpy(&word, bytes, 8);
+  return word;
+}
+
+// Loopback addresses exist in every network namespace.
+uint64_t NetnsOf(const model::Span& span) { return span.client.IsLoopback() ? span.netns : 0; }
+
+bool SameEnd(const model::Span& a, const model::Span& b) {
+  return a.request_sequence == b.request_sequence && a.stream_id == b.stream_id &&
+         a.client == b.client && NetnsOf(a) == NetnsOf(b);
+}
+
 }  // namespace
+
+SecretHash::SecretHash() {
+  std::random_device random;
+  first_ = uint64_t{random()} << 32 | random();
+  second_ = uint64_t{random()} << 32 | random();
+}
 
 bool Join(const TraceRef& a, const TraceRef& b) {
   TraceRef x = RootOf(a), y = RootOf(b);
@@ -28,10 +53,22 @@ bool Join(const TraceRef& a, const TraceRef& b) {
   return true;
 }
 
-Window::EndKey Window::EndOf(const Entry& entry) {
+Window::~Window() {
+  entries_.ForEach([this](Entry& entry) { entry_pool_.Delete(&entry); });
+}
+
+uint64_t Window::HashContext(const base::TraceId& trace, const base::SpanId& span,
+                             model::Role role) const {
+  const uint64_t ids = hash_(Word(trace.bytes.data()), Word(trace.bytes.data() + 8));
+  return hash_(ids, Word(span.bytes.data()) + Index(role));
+}
+
+uint64_t Window::HashEnd(const Entry& entry) const {
   const model::Span& span = entry.span;
-  return {span.client, span.request_sequence, span.stream_id,
-          span.client.IsLoopback() ? span.netns : 0};
+  const uint8_t* address = span.client.address.data();
+  const uint64_t client = hash_(Word(address) + span.client.port, Word(address + 8));
+  const uint64_t place = uint64_t{span.stream_id} << 32 | span.request_sequence;
+  return hash_(client ^ NetnsOf(span), place);
 }
 
 ContextKey Window::KeyOf(const Entry& entry) {
@@ -39,33 +76,61 @@ ContextKey Window::KeyOf(const Entry& entry) {
 }
 
 Entry& Window::Add(model::Span&& span, ProcessState& process) {
-  std::unique_ptr<Entry>& slot = entries_[span.exchange_id];
-  slot = std::make_unique<Entry>();
-  Entry& entry = *slot;
+  Entry& entry = *entry_pool_.New();
   entry.span = std::move(span);
+  entries_.Insert(HashId(entry.span.exchange_id), &entry);
   entry.process = &process;
   entry.indexed_at_ns = entry.span.request_first_ns;
-  const size_t role = Index(entry.span.role);
+  const model::Role role = entry.span.role;
   ++process.entries;
-  if (entry.span.context) {
-    Entry*& head = contexts_[KeyOf(entry)];
-    entry.next_same_context = head;
-    head = &entry;
-    ++with_context_[role];
-    ++process.with_context[role];
+  if (const auto& context = entry.span.context) {
+    if (EntryTable::Slot* head = FindContext(context->trace_id, context->span_id, role)) {
+      head->entry->newer_same_context = &entry;
+      entry.next_same_context = std::exchange(head->entry, &entry);
+    } else {
+      contexts_.Insert(HashContext(context->trace_id, context->span_id, role), &entry);
+    }
+    ++with_context_[Index(role)];
+    ++process.with_context[Index(role)];
   } else {
-    process.bare[role].Add(entry.span.request_first_ns, &entry,
-                           HashRequest(entry.span.method, entry.span.target));
+    process.bare[Index(role)].Add(entry.span.request_first_ns, &entry,
+                                  HashRequest(entry.span.method, entry.span.target));
   }
-  if (entry.span.client.known()) ends_[EndOf(entry)].by_role[role] = &entry;
+  if (entry.span.client.known()) EnterEnd(entry);
   if (!entry.is_client()) EnterThread(entry);
   Measure(entry);
   return entry;
 }
 
+// The newest one with the same key is found.
+void Window::EnterEnd(Entry& entry) {
+  entry.end_hash = HashEnd(entry);
+  if (EntryTable::Slot* slot = FindEnd(entry, entry.span.role)) {
+    slot->entry = &entry;
+  } else {
+    ends_.Insert(entry.end_hash, &entry);
+  }
+}
+
 Entry* Window::Find(uint64_t exchange_id) {
-  auto it = entries_.find(exchange_id);
-  return it == entries_.end() ? nullptr : it->second.get();
+  EntryTable::Slot* slot = entries_.Find(HashId(exchange_id), [exchange_id](const Entry& entry) {
+    return entry.span.exchange_id == exchange_id;
+  });
+  return slot == nullptr ? nullptr : slot->entry;
+}
+
+EntryTable::Slot* Window::FindContext(const base::TraceId& trace, const base::SpanId& span,
+                                      model::Role role) {
+  return contexts_.Find(HashContext(trace, span, role), [&](const Entry& entry) {
+    return entry.span.role == role && entry.span.context->span_id == span &&
+           entry.span.context->trace_id == trace;
+  });
+}
+
+EntryTable::Slot* Window::FindEnd(const Entry& entry, model::Role role) {
+  return ends_.Find(entry.end_hash, [&](const Entry& other) {
+    return other.span.role == role && SameEnd(other.span, entry.span);
+  });
 }
 
 void Window::Measure(Entry& entry) {
@@ -97,15 +162,20 @@ void Window::Update(Entry& entry, model::Span&& finished) {
 // Requests that wait on one HTTP/1 connection are answered one after the other, whoever reads them.
 void Window::EnterThread(Entry& entry) {
   if (entry.span.thread == 0) return;
-  auto& open = entry.process->open_by_thread[entry.span.thread];
-  for (Entry* earlier : open) {
+  OpenRequests& open = entry.process->open_by_thread[entry.span.thread];
+  // Older ones than one that has been followed have been followed too.
+  for (Entry* earlier = open.newest; earlier != nullptr && earlier->next_on_thread_ns == 0;
+       earlier = earlier->older_on_thread) {
     const bool is_pipelined =
         entry.span.stream_id == 0 && earlier->span.client == entry.span.client;
-    if (earlier->next_on_thread_ns == 0 && !is_pipelined) {
-      earlier->next_on_thread_ns = std::max<uint64_t>(entry.span.request_first_ns, 1);
-    }
+    if (is_pipelined) break;  // and so are all before it that have not been followed
+    earlier->next_on_thread_ns = std::max<uint64_t>(entry.span.request_first_ns, 1);
   }
-  open.push_back(&entry);
+  entry.on_thread = &open;
+  entry.older_on_thread = open.newest;
+  if (open.newest != nullptr) open.newest->newer_on_thread = &entry;
+  open.newest = &entry;
+  ++open.count;
   ++entry.process->open_requests;
 }
 
@@ -119,24 +189,34 @@ void Window::Finish(Entry& entry, uint64_t now_ns) {
 }
 
 void Window::LeaveThread(Entry& entry) {
-  if (entry.is_client()) return;
+  OpenRequests* open = std::exchange(entry.on_thread, nullptr);
+  if (open == nullptr) return;
+  Entry *older = entry.older_on_thread, *newer = entry.newer_on_thread;
+  if (older != nullptr) older->newer_on_thread = newer;
+  (newer != nullptr ? newer->older_on_thread : open->newest) = older;
+  --entry.process->open_requests;
   auto& threads = entry.process->open_by_thread;
-  auto it = threads.find(entry.span.thread);
-  if (it == threads.end()) return;
-  entry.process->open_requests -= static_cast<uint32_t>(std::erase(it->second, &entry));
-  if (it->second.empty()) threads.erase(it);
+  if (--open->count == 0 && threads.size() > kMaxIdleThreads) threads.erase(entry.span.thread);
 }
 
+// In constant time: load generators send thousands of requests with one and the same context.
 void Window::Unchain(Entry& entry) {
-  auto it = contexts_.find(KeyOf(entry));
-  if (it == contexts_.end()) return;
-  Entry** link = &it->second;
-  while (*link != nullptr && *link != &entry) link = &(*link)->next_same_context;
-  if (*link != nullptr) *link = entry.next_same_context;
-  if (it->second == nullptr) contexts_.erase(it);
+  Entry *older = entry.next_same_context, *newer = entry.newer_same_context;
+  if (older != nullptr) older->newer_same_context = newer;
+  if (newer != nullptr) {
+    newer->next_same_context = older;
+    return;
+  }
+  const model::WireContext& context = *entry.span.context;
+  EntryTable::Slot* head = FindContext(context.trace_id, context.span_id, entry.span.role);
+  if (older != nullptr) {
+    head->entry = older;
+  } else {
+    contexts_.Erase(head);
+  }
 }
 
-model::Span Window::Remove(Entry& entry, uint64_t now_ns) {
+EntryPtr Window::Remove(Entry& entry, uint64_t now_ns) {
   ProcessState& process = *entry.process;
   const size_t role = Index(entry.span.role);
   --process.entries;
@@ -150,22 +230,18 @@ model::Span Window::Remove(Entry& entry, uint64_t now_ns) {
   } else {
     process.bare[role].Remove(entry.indexed_at_ns, &entry);
   }
-  if (auto it = ends_.find(EndOf(entry)); it != ends_.end()) {
-    Ends& ends = it->second;
-    if (ends.by_role[role] == &entry) ends.by_role[role] = nullptr;
-    if (ends.by_role[0] == nullptr && ends.by_role[1] == nullptr) ends_.erase(it);
-  }
+  const auto is_entry = [&entry](const Entry& e) { return &e == &entry; };
+  if (EntryTable::Slot* slot = ends_.Find(entry.end_hash, is_entry)) ends_.Erase(slot);
   LeaveThread(entry);
   if (entry.pair != nullptr) entry.pair->pair = nullptr;
   bytes_ -= entry.bytes;
-  model::Span span = std::move(entry.span);
-  entries_.erase(span.exchange_id);
-  return span;
+  entries_.Erase(entries_.Find(HashId(entry.span.exchange_id), is_entry));
+  return EntryPtr(&entry, {&entry_pool_});
 }
 
 Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role) {
-  auto it = contexts_.find({trace, span, role});
-  return it == contexts_.end() ? nullptr : it->second;
+  EntryTable::Slot* slot = FindContext(trace, span, role);
+  return slot == nullptr ? nullptr : slot->entry;
 }
 
 IdentityRef Window::Past(const ProcessState& process, const model::WireContext& context,
@@ -176,9 +252,9 @@ IdentityRef Window::Past(const ProcessState& process, const model::WireContext& 
 
 Entry* Window::OtherEnd(const Entry& entry) {
   if (!entry.span.client.known()) return nullptr;
-  auto it = ends_.find(EndOf(entry));
-  if (it == ends_.end()) return nullptr;
-  return it->second.by_role[1 - Index(entry.span.role)];
+  const bool is_client = entry.is_client();
+  EntryTable::Slot* slot = FindEnd(entry, is_client ? model::Role::kServer : model::Role::kClient);
+  return slot == nullptr ? nullptr : slot->entry;
 }
 
 void Window::ForgetPast(uint64_t now_ns) {

@@ -6,9 +6,9 @@
 
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <unordered_map>
 
+#include "merge/containers/entry_table.h"
 #include "merge/entry.h"
 #include "merge/process_table.h"
 
@@ -27,20 +27,30 @@ struct ContextKeyHash {
   }
 };
 
-// Threads: one. Owns: its entries; addresses are stable until Remove.
+// Threads: one. Owns: its entries, and the memory of all identities and traces; addresses are
+// stable until Remove.
 class Window {
  public:
   // The last place of every entry with a context is remembered for `past_ns`.
   explicit Window(uint64_t past_ns) : past_ns_(past_ns) {}
+  ~Window();
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
+
+  // For what is known of an exchange beyond its time here.
+  IdentityRef NewIdentity() { return IdentityRef::Make(identity_pool_); }
+  TraceRef NewTrace() { return TraceRef::Make(trace_pool_); }
 
   Entry& Add(model::Span&& span, ProcessState& process);
   Entry* Find(uint64_t exchange_id);
+  // Find will be asked for it soon.
+  void Prefetch(uint64_t exchange_id) const { entries_.Prefetch(HashId(exchange_id)); }
   // Replaces the span of an open entry by the finished one.
   void Update(Entry& entry, model::Span&& finished);
   // Its request is not open any more.
   void Finish(Entry& entry, uint64_t now_ns);
-  // Takes it out of every index; its span is all that is left.
-  model::Span Remove(Entry& entry, uint64_t now_ns);
+  // Takes it out of every index. Whoever drops it drops its span.
+  EntryPtr Remove(Entry& entry, uint64_t now_ns);
 
   // The chain of entries that carried this context, of every process and fate; may be null.
   Entry* WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role);
@@ -52,7 +62,7 @@ class Window {
 
   template <typename Visit>
   void ForEach(Visit&& visit) {
-    for (auto& [id, entry] : entries_) visit(*entry);
+    entries_.ForEach(visit);
   }
 
   void ForgetPast(uint64_t now_ns);
@@ -61,21 +71,6 @@ class Window {
   bool has_context(model::Role role) const { return with_context_[static_cast<int>(role)] != 0; }
 
  private:
-  struct EndKey {
-    model::Endpoint client;
-    uint32_t sequence = 0, stream = 0;
-    uint64_t netns = 0;  // of loopback addresses only, which exist in every namespace
-    bool operator==(const EndKey&) const = default;
-  };
-  struct EndKeyHash {
-    size_t operator()(const EndKey& k) const {
-      return model::EndpointHash()(k.client) ^
-             ((uint64_t{k.stream} << 32 | k.sequence) * 0x9E3779B97F4A7C15ull) ^ k.netns;
-    }
-  };
-  struct Ends {
-    Entry* by_role[2] = {};
-  };
   struct PastKey {
     ContextKey context;
     model::ProcessKey process;
@@ -91,17 +86,36 @@ class Window {
     uint64_t due_ns = 0;
   };
 
-  static EndKey EndOf(const Entry& entry);
+  // A batch of views and a little more; a flood gives its memory back.
+  static constexpr size_t kMaxFree = 1024;
+
   static ContextKey KeyOf(const Entry& entry);
+  // Four that were opened one after the other share a cache line.
+  uint64_t HashId(uint64_t exchange_id) const {
+    return (hash_(exchange_id / 4, 0) & ~uint64_t{3}) | (exchange_id & 3);
+  }
+  uint64_t HashContext(const base::TraceId& trace, const base::SpanId& span,
+                       model::Role role) const;
+  uint64_t HashEnd(const Entry& entry) const;
+  EntryTable::Slot* FindContext(const base::TraceId& trace, const base::SpanId& span,
+                                model::Role role);
+  // The entry of that role at the same end as `entry`.
+  EntryTable::Slot* FindEnd(const Entry& entry, model::Role role);
+  void EnterEnd(Entry& entry);
   void Measure(Entry& entry);
   void Unchain(Entry& entry);
   static void EnterThread(Entry& entry);
   static void LeaveThread(Entry& entry);
 
   const uint64_t past_ns_;
-  std::unordered_map<uint64_t, std::unique_ptr<Entry>> entries_;
-  std::unordered_map<ContextKey, Entry*, ContextKeyHash> contexts_;
-  std::unordered_map<EndKey, Ends, EndKeyHash> ends_;
+  const SecretHash hash_;
+  // Before everything that holds what they made.
+  Pool<Trace> trace_pool_{kMaxFree};
+  Pool<Identity> identity_pool_{kMaxFree};
+  Pool<Entry> entry_pool_{kMaxFree};
+  EntryTable entries_;   // by exchange id
+  EntryTable contexts_;  // the heads of chains, by wire context and role
+  EntryTable ends_;      // by connection end and role
   std::unordered_map<PastKey, Memory, PastKeyHash> past_;
   struct PastDue {
     uint64_t due_ns;

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -30,47 +32,79 @@ struct WireContext {
   std::string trace_state;
 };
 
-// Attributes of one span. Keys are string literals; text values are copied into one string: two
-// allocations a span.
+// Attributes of one span, one behind the other in one allocation. Keys are string literals.
 class AttributeList {
  public:
   using Value = std::variant<std::string_view, int64_t, bool>;
 
   // Room for that many attributes and bytes of text in all.
   void Reserve(size_t entries, size_t text_bytes) {
-    entries_.reserve(entries), text_.reserve(text_bytes);
+    records_.reserve(entries * sizeof(Head) + text_bytes);
   }
   void Add(std::string_view literal_key, std::string_view value) {
-    entries_.push_back({literal_key, text_.size(), value.size(), 0, Kind::kText});
-    text_.append(value);
+    Append(literal_key, Kind::kText, value.data(), value.size());
   }
   void Add(std::string_view literal_key, int64_t value) {
-    entries_.push_back({literal_key, 0, 0, value, Kind::kInt});
+    Append(literal_key, Kind::kInt, &value, sizeof value);
   }
   void AddBool(std::string_view literal_key, bool value) {
-    entries_.push_back({literal_key, 0, 0, value, Kind::kBool});
+    Append(literal_key, Kind::kBool, &value, sizeof value);
   }
-  size_t size() const { return entries_.size(); }
-  std::string_view key(size_t i) const { return entries_[i].key; }
-  Value value(size_t i) const {
-    const Entry& e = entries_[i];
-    if (e.kind == Kind::kInt) return e.number;
-    if (e.kind == Kind::kBool) return e.number != 0;
-    return std::string_view(text_).substr(e.offset, e.length);
+  // Calls visit(key, value) with a string_view, an int64_t or a bool, in order.
+  template <typename Visit>
+  void ForEach(Visit&& visit) const {
+    Head head;
+    for (const char *p = records_.data(), *end = p + records_.size(); p != end; p += head.size) {
+      std::memcpy(&head, p, sizeof head);
+      p += sizeof head;
+      const std::string_view key(head.key, head.key_size);
+      if (head.kind == Kind::kText) {
+        visit(key, std::string_view(p, head.size));
+      } else if (head.kind == Kind::kInt) {
+        int64_t number;
+        std::memcpy(&number, p, sizeof number);
+        visit(key, number);
+      } else {
+        visit(key, *p != 0);
+      }
+    }
   }
+  // Cost: these three walk from the first one on.
+  size_t size() const {
+    size_t n = 0;
+    ForEach([&n](std::string_view, auto) { ++n; });
+    return n;
+  }
+  std::string_view key(size_t i) const { return At(i).first; }
+  Value value(size_t i) const { return At(i).second; }
   // Bytes held, for budgets.
-  size_t bytes() const { return text_.capacity() + entries_.capacity() * sizeof(Entry); }
+  size_t bytes() const { return records_.capacity(); }
 
  private:
   enum class Kind : uint8_t { kText, kInt, kBool };
-  struct Entry {
-    std::string_view key;
-    size_t offset, length;
-    int64_t number;
+  // Followed by `size` bytes of value.
+  struct Head {
+    const char* key;
+    uint32_t size;
+    uint16_t key_size;
     Kind kind;
   };
-  std::vector<Entry> entries_;
-  std::string text_;
+
+  void Append(std::string_view key, Kind kind, const void* value, size_t size) {
+    const Head head{key.data(), static_cast<uint32_t>(size), static_cast<uint16_t>(key.size()),
+                    kind};
+    records_.append(reinterpret_cast<const char*>(&head), sizeof head);
+    records_.append(static_cast<const char*>(value), size);
+  }
+  std::pair<std::string_view, Value> At(size_t i) const {
+    std::pair<std::string_view, Value> found;
+    ForEach([&](std::string_view key, auto value) {
+      if (i-- == 0) found = {key, Value(value)};
+    });
+    return found;
+  }
+
+  std::string records_;
 };
 
 enum class SpanPhase : uint8_t { kOpened, kFinished };

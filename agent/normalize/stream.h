@@ -47,12 +47,14 @@ class Stream {
 
   // Keeps a copy until its turn. `pass` says when it came.
   void Hold(const Piece& piece, uint64_t pass);
-  bool has_held() const { return !held_.empty(); }
+  bool has_held() const { return first_ != held_.size(); }
   // Bytes before the first held piece are missing.
-  bool has_hole() const { return !held_.empty() && held_.front().piece.position > expected_; }
-  bool is_full() const { return held_bytes_ > kMaxHeldBytes || held_.size() > kMaxHeldPieces; }
-  const Piece& first_held() const { return held_.front().piece; }
-  uint64_t first_held_pass() const { return held_.front().pass; }
+  bool has_hole() const { return has_held() && first_held().position > expected_; }
+  bool is_full() const {
+    return held_bytes_ > kMaxHeldBytes || held_.size() - first_ > kMaxHeldPieces;
+  }
+  const Piece& first_held() const { return held_[first_].piece; }
+  uint64_t first_held_pass() const { return held_[first_].pass; }
   // Removes the first held piece; its bytes and process live in the returned value.
   struct Held {
     Piece piece;
@@ -67,6 +69,7 @@ class Stream {
   uint64_t expected_ = 0;
   uint64_t held_bytes_ = 0;
   std::vector<Held> held_;  // by position
+  size_t first_ = 0;        // of those, that has not been taken
 };
 
 }  // namespace weft::normalize

@@ -66,10 +66,13 @@ class KernelFiles final : public FileLayer {
     return Repeat([&] { return unlink(path.c_str()); });
   }
   int MakeFolder(const std::string& path) override {
-    for (size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1))
-      (void)mkdir(path.substr(0, end).c_str(), 0755);
-    if (mkdir(path.c_str(), 0750) == 0 || errno == EEXIST) return 0;
-    return -errno;
+    for (size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+      const std::string above = path.substr(0, end);
+      if (mkdir(above.c_str(), 0755) == 0) (void)SyncFolder(above + "/..");
+    }
+    if (mkdir(path.c_str(), 0750) != 0) return errno == EEXIST ? 0 : -errno;
+    // Its name must be as durable as what will be in it.
+    return SyncFolder(path + "/..");
   }
   int List(const std::string& folder, std::vector<FileInfo>* out) override {
     DIR* dir = opendir(folder.c_str());

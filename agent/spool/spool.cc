@@ -1,6 +1,7 @@
 #include "spool/spool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace weft::spool {
@@ -8,6 +9,7 @@ namespace {
 
 constexpr uint64_t kQueueBytes = 32 << 20;  // one payload more than this is taken by an empty queue
 constexpr uint64_t kGroupBytes = 8 << 20;   // a group is synced early beyond this
+constexpr uint64_t kWriteBytes = 4 << 20;   // what waits is written early beyond this
 constexpr std::chrono::seconds kRefusingTime{1};
 constexpr std::chrono::seconds kCursorSyncInterval{1};
 
@@ -56,7 +58,10 @@ Spool::Spool(const Options& options, Deps deps, std::unique_ptr<Log> log)
                                             "Bytes appended and not yet durable.")),
       drained_records_(deps_.metrics.Get(base::MetricKind::kCounter,
                                          "weft_spool_drained_records_total",
-                                         "Records read back from disk.")) {
+                                         "Records read back from disk.")),
+      spared_records_(
+          deps_.metrics.Get(base::MetricKind::kCounter, "weft_spool_spared_records_total",
+                            "Records that were delivered before they had to be written to disk.")) {
   has_unread_ = log_->HasUnread();
   worker_ = std::thread([this] { Run(); });
 }
@@ -79,24 +84,27 @@ bool Spool::HasRoom(uint64_t bytes) const {
   return queued == 0 || queued + bytes <= kQueueBytes;
 }
 
-bool Spool::Append(base::Gathered&& payload, const RecordMeta& meta, bool claimed,
-                   AppendDone done) {
+bool Spool::Append(base::Gathered&& payload, const RecordMeta& meta, bool claimed, AppendDone done,
+                   NotNeeded not_needed) {
   if (!HasRoom(payload.size)) return false;
-  Queue({std::move(payload), meta, claimed, std::move(done)});
+  Queue({std::move(payload), meta, claimed, std::move(done), std::move(not_needed)});
   return true;
 }
 
 void Spool::AppendLast(base::Gathered&& payload, const RecordMeta& meta, AppendDone done) {
-  Queue({std::move(payload), meta, /*claimed=*/false, std::move(done)});
+  Queue({std::move(payload), meta, /*claimed=*/false, std::move(done), nullptr});
 }
 
 void Spool::Queue(AppendWork&& append) {
   queued_bytes_ += append.payload.size;
+  bool wakes;
   {
     std::lock_guard lock(mutex_);
+    work_.append_bytes += append.payload.size;
     work_.appends.push_back(std::move(append));
+    wakes = anything_wakes_ || work_.urgent();
   }
-  wake_.notify_one();
+  if (wakes) wake_.notify_one();
 }
 
 bool Spool::Fits(uint64_t bytes) const {
@@ -122,14 +130,18 @@ void Spool::Read(uint64_t max_bytes, ReadDone done) {
 // Neither wakes the worker at once: a round of settles costs one write of the cursor.
 void Spool::Settle(const RecordKey& key) {
   std::lock_guard lock(mutex_);
-  if (work_.settles.empty()) wake_.notify_one();
+  if (work_.settles.empty() && anything_wakes_) wake_.notify_one();
   work_.settles.push_back({key, false});
 }
 
 void Spool::Release(const RecordKey& key) {
   std::lock_guard lock(mutex_);
-  if (work_.settles.empty()) wake_.notify_one();
+  if (work_.settles.empty() && anything_wakes_) wake_.notify_one();
   work_.settles.push_back({key, true});
+}
+
+bool Spool::Work::urgent() const {
+  return closing || !reads.empty() || !flushes.empty() || append_bytes >= kWriteBytes;
 }
 
 Spool::Work Spool::Take() {
@@ -137,13 +149,20 @@ Spool::Work Spool::Take() {
   const auto due = [this] { return !work_.empty(); };
   const Steady::time_point now = Steady::now();
   if (!group_.empty()) {
-    wake_.wait_until(lock, last_commit_ + commit_interval_, due);
+    // Below.
   } else if (settled_) {
     wake_.wait_until(lock, cursor_saved_ + commit_interval_, due);
   } else if (cursor_synced_ < cursor_saved_) {
     wake_.wait_until(lock, std::max(now, cursor_synced_ + kCursorSyncInterval), due);
   } else {
     wake_.wait(lock, due);
+  }
+  // Until the next sync is due, what comes is left to gather: one round of writes instead of one a
+  // batch, and none for what the collector has by then.
+  if (!group_.empty() || !work_.appends.empty()) {
+    anything_wakes_ = false;
+    wake_.wait_until(lock, last_commit_ + commit_interval_, [this] { return work_.urgent(); });
+    anything_wakes_ = true;
   }
   return std::exchange(work_, Work{});
 }
@@ -156,6 +175,7 @@ void Spool::Run() {
       settle.release ? log_->Release(settle.key) : log_->Settle(settle.key);
       settled_ = true;
     }
+    Spare(&work.appends);
     for (AppendWork& append : work.appends) Write(std::move(append));
     const bool now = closing || !work.flushes.empty();
     if (!group_.empty() && (now || Steady::now() >= last_commit_ + commit_interval_)) CommitGroup();
@@ -172,6 +192,19 @@ void Spool::Run() {
     SaveCursor(closing);
     has_unread_ = log_->HasUnread();
   }
+}
+
+// Takes out what nobody needs on disk any more. It ends on the data thread, as everything does.
+void Spool::Spare(std::vector<AppendWork>* appends) {
+  const auto needed = [](const AppendWork& a) { return !a.not_needed || !*a.not_needed; };
+  const auto first = std::stable_partition(appends->begin(), appends->end(), needed);
+  if (first == appends->end()) return;
+  auto spared = std::make_shared<std::vector<AppendWork>>(std::make_move_iterator(first),
+                                                          std::make_move_iterator(appends->end()));
+  appends->erase(first, appends->end());
+  spared_records_.Add(spared->size());
+  for (const AppendWork& append : *spared) queued_bytes_ -= append.payload.size;
+  deps_.post([spared] { spared->clear(); });
 }
 
 void Spool::Write(AppendWork&& append) {

@@ -52,6 +52,9 @@ class Spool {
  public:
   using AppendDone = std::function<void(base::Result<RecordKey>)>;
   using ReadDone = std::function<void(std::vector<Record>)>;
+  // Set once nobody needs the record on disk any more. If it has not been written by then, it never
+  // is, and its AppendDone is not called.
+  using NotNeeded = std::shared_ptr<const std::atomic<bool>>;
 
   // Fails: the folder cannot be used, or another process uses it.
   static base::Result<std::unique_ptr<Spool>> Open(const Options& options, Deps deps);
@@ -61,8 +64,9 @@ class Spool {
 
   // `done` gets the record's key once it is durable, or why it could not be kept. `claimed`: see
   // Log. False without room in the queue or while the disk refuses: `payload` is then untouched.
+  // `not_needed`: see there.
   [[nodiscard]] bool Append(base::Gathered&& payload, const RecordMeta& meta, bool claimed,
-                            AppendDone done);
+                            AppendDone done, NotNeeded not_needed = nullptr);
   // At the end, for what is in memory anyway: whether there is room or not.
   void AppendLast(base::Gathered&& payload, const RecordMeta& meta, AppendDone done);
   // Whether Append would take `bytes` now.
@@ -94,6 +98,7 @@ class Spool {
     RecordMeta meta;
     bool claimed = false;
     AppendDone done;
+    NotNeeded not_needed;
     base::Result<RecordKey> key = base::Error("not written");
   };
   struct ReadWork {
@@ -106,6 +111,7 @@ class Spool {
   };
   struct Work {
     std::vector<AppendWork> appends;
+    uint64_t append_bytes = 0;
     std::vector<ReadWork> reads;
     std::vector<SettleWork> settles;
     std::vector<std::function<void()>> flushes;
@@ -113,12 +119,15 @@ class Spool {
     bool empty() const {
       return appends.empty() && reads.empty() && settles.empty() && flushes.empty() && !closing;
     }
+    // Not to be left until the next sync.
+    bool urgent() const;
   };
 
   Spool(const Options& options, Deps deps, std::unique_ptr<Log> log);
   void Run();
   void Queue(AppendWork&& append);
   Work Take();
+  void Spare(std::vector<AppendWork>* appends);
   void Write(AppendWork&& append);
   void CommitGroup();
   void WriteGroupAgain();
@@ -130,11 +139,12 @@ class Spool {
   const uint64_t max_bytes_;
   Deps deps_;
   std::unique_ptr<Log> log_;  // the worker's, once it runs
-  base::Metric &refusing_gauge_, &queued_bytes_gauge_, &drained_records_;
+  base::Metric &refusing_gauge_, &queued_bytes_gauge_, &drained_records_, &spared_records_;
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  Work work_;  // guarded by mutex_
+  Work work_;                   // guarded by mutex_
+  bool anything_wakes_ = true;  // the worker; likewise
 
   std::atomic<uint64_t> queued_bytes_{0};  // appended and not yet answered
   std::atomic<bool> has_unread_{false}, refusing_{false};

@@ -1,6 +1,7 @@
 #include "spool/spool_sink.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -60,6 +61,8 @@ struct SpoolSink::Entry {
   std::optional<RecordKey> key;
   bool answered = false;  // by the exporter
   bool settled = false;   // delivered or refused for good
+  // The same for the worker of the spool, which then need not write it.
+  std::shared_ptr<std::atomic<bool>> not_needed = std::make_shared<std::atomic<bool>>(false);
 };
 
 SpoolSink::SpoolSink(SinkDeps deps)
@@ -146,7 +149,8 @@ bool SpoolSink::AppendEntry(const EntryRef& entry, bool claimed) {
       std::move(payload), entry->meta, claimed,
       [this, alive = std::weak_ptr<int>(alive_), entry](base::Result<RecordKey> key) {
         if (!alive.expired()) OnAppended(entry, std::move(key));
-      });
+      },
+      entry->not_needed);
 }
 
 bool SpoolSink::Keep(model::Signal signal, const base::Gathered& payload, uint64_t items,
@@ -235,7 +239,11 @@ void SpoolSink::OnSettled(const EntryRef& entry, bool delivered, ReceiptFailure 
   } else if (entry->key || entry->payload.size == 0) {
     entry->hold.Drop();  // durable, or it had nothing but the exporter
   }
-  if (!entry->key) return;  // OnAppended will see
+  if (!entry->key) {
+    // If it is written nevertheless, OnAppended will see.
+    if (entry->settled) entry->payload = {}, entry->not_needed->store(true);
+    return;
+  }
   entry->settled ? deps_.spool.Settle(*entry->key) : deps_.spool.Release(*entry->key);
 }
 

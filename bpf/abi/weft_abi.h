@@ -3,8 +3,8 @@
  * The contract between the BPF programs in bpf/ and the agent in agent/sources/ebpf. The same file
  * is compiled as BPF C, as C11 and as C++20; there is no second copy of any of this.
  *
- * Who writes, who reads. The kernel side writes records into one ring buffer per CPU and counters
- * into a per-CPU array. The agent reads both. In the other direction the agent fills
+ * Who writes, who reads. The kernel side writes records into two ring buffers per CPU, the second
+ * when the first is full, and counters into a per-CPU array. The agent reads both. In the other direction the agent fills
  * `weft_settings` before the load and writes entries of the map `message_ends` while the programs
  * run.
  *
@@ -15,8 +15,8 @@
  *
  * Order. Each ring is in order of time up to the length of one program run. The rings among each
  * other are not: the reader sorts by `time_ns`. A `connection` record stands before the first other
- * record of its socket in the same ring; in another ring it may be nanoseconds late, so the reader
- * takes the connections of a drain first.
+ * record of its socket in the same ring; in another ring it may be late, so the reader takes the
+ * connections of a drain first.
  *
  * Clock. Every `_ns` is CLOCK_MONOTONIC, except `process_start_ns`, which is CLOCK_BOOTTIME because
  * that is what identifies a process beside its pid (task->group_leader->start_boottime).
@@ -43,7 +43,7 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI_VERSION 2
+#define WEFT_ABI_VERSION 3
 
 #ifdef __cplusplus
 #define WEFT_ABI_ASSERT(condition, text) static_assert(condition, text)
@@ -67,9 +67,11 @@
 #define WEFT_DROP_REASONS(X)         \
 	X(RING_FULL, 0, "ring_full") \
 	X(NO_STATE, 1, "no_state")   \
-	X(NO_RING, 2, "no_ring")
+	X(NO_RING, 2, "no_ring")     \
+	X(SAMPLED, 3, "sampled")     \
+	X(CGROUP_RATE, 4, "cgroup_rate")
 
-#define WEFT_DROP_REASON_COUNT 3
+#define WEFT_DROP_REASON_COUNT 5
 
 /* What the kernel side took a connection for when it met its first bytes. */
 #define WEFT_PROTOCOLS(X)     \
@@ -179,17 +181,31 @@ struct weft_settings {
 	__u32 abi_version;
 	__u32 own_tgid;	  /* the agent's own calls are not traced */
 	__u32 head_bytes; /* copied per direction and message; at most WEFT_CAPTURE_MAX */
-	__u32 _pad;
+	__u32 small_ring_bytes;	   /* of the ring that a CPU uses first */
+	__u32 large_ring_bytes;	   /* of the one that it uses when that is full */
+	__u32 cgroup_bytes_per_ms; /* that a container may put into large rings; 0: any */
+	__u32 cgroup_burst;	   /* the same at once, and */
+	__u32 cgroup_fill_ms;	   /* how long that takes to be allowed again */
 };
-WEFT_ABI_LAYOUT(weft_settings, 16, _pad, 12);
+WEFT_ABI_LAYOUT(weft_settings, 32, cgroup_fill_ms, 28);
 
 /* The one element of the per-CPU array `counters`. */
 struct weft_counters {
 	__u64 unread_buffers; /* the call's memory could not be read: the record has its length only
 			       */
+	__u64 short_heads;    /* records with fewer bytes than they should have, for want of room */
 	__u64 drops[WEFT_DROP_REASON_COUNT];
 };
-WEFT_ABI_LAYOUT(weft_counters, 32, drops, 8);
+WEFT_ABI_LAYOUT(weft_counters, 56, drops, 16);
+
+/* Value of `cgroups`, by the id of a cgroup: a container that has put records into a large ring,
+ * and what was dropped of it there. */
+struct weft_cgroup {
+	__u64 filled_ns; /* the bucket, last */
+	__u64 tokens;	 /* bytes */
+	__u64 drops[WEFT_DROP_REASON_COUNT];
+};
+WEFT_ABI_LAYOUT(weft_cgroup, 56, drops, 16);
 
 /* Key of `message_ends`; the value is a __u64 position: the message that now travels in this
  * direction ends before it. Written by the agent, deleted by whoever sees it passed. */

@@ -3,14 +3,29 @@
 #ifndef WEFT_LIB_EMIT_H
 #define WEFT_LIB_EMIT_H
 
+#include "lib/pressure.h"
 #include "lib/work.h"
 
-static __always_inline void *emit__ring(__u32 *cpu)
+/* A ring with room for a record of `size` bytes of the stream `cookie`, which is 0 where the record
+ * must not be left out; null when there is none, which is counted. `how` tells ROOM_SHORT. */
+static __always_inline void *emit__ring(__u64 cookie, __u32 size, __u32 *cpu, int *how)
 {
+	/* One variable for both lookups: older verifiers have no stack left for two. */
+	__u32 key = bpf_get_smp_processor_id();
+	struct ring_room *room = bpf_map_lookup_elem(&ring_rooms, &key);
 	void *ring;
 
-	*cpu = bpf_get_smp_processor_id();
-	ring = bpf_map_lookup_elem(&rings, cpu);
+	*cpu = key;
+	*how = ROOM_SMALL;
+	size += ROOM_NOT_TOLD;
+	if (room && room->left >= size)
+		room->left -= size;
+	else
+		*how = pressure__choose(cookie, size);
+	if (*how == ROOM_REFUSED)
+		return NULL;
+	key = 2 * key + (*how != ROOM_SMALL);
+	ring = bpf_map_lookup_elem(&rings, &key);
 	if (!ring)
 		count__drop(WEFT_DROP_NO_RING);
 	return ring;
@@ -49,8 +64,10 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 {
 	struct weft_connection *r;
 	struct net *net;
+	int how;
 	__u32 cpu;
-	void *ring = emit__ring(&cpu);
+	void *ring = emit__ring(kind == WEFT_RECORD_CONNECTION ? s->cookie : 0, sizeof(*r), &cpu,
+				&how);
 
 	if (!ring)
 		return false;
@@ -91,10 +108,11 @@ SHARED int emit__end(struct socket_state *s, __u64 time_ns, __u32 kind, __u32 di
 	struct weft_end *r;
 	__u32 cpu;
 	void *ring;
+	int how;
 
 	if (!s)
 		return 0;
-	ring = emit__ring(&cpu);
+	ring = emit__ring(0, sizeof(*r), &cpu, &how);
 	if (!ring)
 		return 0;
 	r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
@@ -137,8 +155,9 @@ static __always_inline void emit__length(const struct socket_state *s, const str
 					 const struct data *data)
 {
 	struct weft_data *r;
+	int how;
 	__u32 cpu;
-	void *ring = emit__ring(&cpu);
+	void *ring = emit__ring(s->cookie, sizeof(*r), &cpu, &how);
 
 	if (!ring)
 		return;

@@ -104,8 +104,9 @@ static __always_inline void emit__scratch(const struct socket_state *s, const st
 {
 	__u64 captured = BOUND(data->want, WEFT_CAPTURE_MAX);
 	struct weft_data *head = (void *)((__u8 *)&g->head + BOUND(before, 8));
+	int how;
 	__u32 cpu;
-	void *ring = emit__ring(&cpu);
+	void *ring = emit__ring(s->cookie, sizeof(*head) + captured, &cpu, &how);
 
 	if (!ring)
 		return;
@@ -117,10 +118,9 @@ static __always_inline void emit__scratch(const struct socket_state *s, const st
 
 /* A record put together from several pieces: by way of the scratch, in the size that it needs. */
 static __always_inline bool emit__gathered(const struct socket_state *s, const struct call *call,
-					   const struct data *data, struct user_buffer *buffer,
-					   __u32 cpu)
+					   const struct data *data, struct user_buffer *buffer)
 {
-	struct gather_scratch *g = scratch__take(cpu);
+	struct gather_scratch *g = scratch__take(bpf_get_smp_processor_id());
 	struct data got = *data;
 	bool is_preface;
 
@@ -137,25 +137,55 @@ static __always_inline bool emit__gathered(const struct socket_state *s, const s
 	return is_preface;
 }
 
-/* A record of data->want bytes, at least one, out of a buffer that is ready. True when the bytes
- * are an HTTP/2 preface. A function of its own, because it needs much of the stack. */
+/* Room that a record from two short pieces, or from one piece, takes for its bytes. */
+static __always_inline __u32 emit__room(__u32 want, bool in_pieces)
+{
+	if (in_pieces)
+		return 2 * WEFT_CAPTURE_SMALL;
+	if (want <= WEFT_CAPTURE_SMALL)
+		return WEFT_CAPTURE_SMALL;
+	if (want <= WEFT_CAPTURE_MEDIUM)
+		return WEFT_CAPTURE_MEDIUM;
+	return want <= WEFT_CAPTURE_LARGE ? WEFT_CAPTURE_LARGE : WEFT_CAPTURE_MAX;
+}
+
+static __always_inline void emit__shorten(struct data *data)
+{
+	struct weft_counters *c = counters__get();
+
+	if (data->want <= WEFT_CAPTURE_SMALL)
+		return;
+	data->want = WEFT_CAPTURE_SMALL;
+	if (c)
+		c->short_heads++;
+}
+
+/* A record of data->want bytes, at least one, out of a buffer that is ready; fewer where room has
+ * become rare. True when the bytes are an HTTP/2 preface. A function of its own, because it needs
+ * much of the stack. */
 SHARED int emit__bytes(struct socket_state *s, struct call *call, struct data *data,
 		       struct user_buffer *buffer)
 {
+	bool is_pair;
 	__u64 from;
 	__u32 cpu;
 	void *ring;
+	int how;
 
 	if (!s || !call || !data || !buffer)
 		return false;
+	is_pair = buffer->iovec_count == 2 && data->want <= WEFT_CAPTURE_SMALL && !data->offset;
+	if (buffer->iovec_count && !is_pair)
+		return emit__gathered(s, call, data, buffer);
 	from = buffer->base + data->offset;
-	ring = emit__ring(&cpu);
+	ring = emit__ring(s->cookie, sizeof(struct weft_data) + emit__room(data->want, is_pair),
+			  &cpu, &how);
 	if (!ring)
 		return false;
-	if (buffer->iovec_count == 2 && data->want <= WEFT_CAPTURE_SMALL && data->offset == 0)
+	if (is_pair)
 		return emit__two_pieces(ring, s, call, data, buffer, cpu);
-	if (buffer->iovec_count)
-		return emit__gathered(s, call, data, buffer, cpu);
+	if (how == ROOM_SHORT)
+		emit__shorten(data);
 	if (data->want <= WEFT_CAPTURE_SMALL)
 		return emit__flat(ring, s, call, data, from, WEFT_CAPTURE_SMALL, cpu);
 	if (data->want <= WEFT_CAPTURE_MEDIUM)

@@ -26,6 +26,22 @@ struct {
 	__type(value, struct go_process);
 } go_processes SEC(".maps");
 
+/* How often a process was entered there. What is known of a process that is not in it holds until
+ * this changes. The agent counts, and the probe where a program starts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} go_births SEC(".maps");
+
+static __always_inline __u32 *go__births(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&go_births, &zero);
+}
+
 struct goroutine_key {
 	__u32 tgid;
 	__u32 id;
@@ -111,6 +127,22 @@ SHARED int go__identity(__u32 tgid, __u32 reads)
 	struct go_process *p = go__process(tgid);
 
 	return p ? go__whom(tgid, p, go__running(p), reads) : 0;
+}
+
+/* The same for a call on a socket, which remembers that its caller is no Go program: a look into a
+ * hash costs as much as a clock. */
+static __always_inline __u32 go__caller(struct socket_state *s, __u32 tgid, __u32 reads)
+{
+	__u32 *births = go__births();
+	__u32 since = births ? *(volatile __u32 *)births : 0;
+
+	if (s->plain_tgid == tgid && s->plain_since == since)
+		return 0;
+	if (go__process(tgid))
+		return go__identity(tgid, reads);
+	s->plain_since = since;
+	s->plain_tgid = tgid;
+	return 0;
 }
 
 #endif /* WEFT_LIB_GO_H */

@@ -70,7 +70,8 @@ static __always_inline bool judge__born(struct socket_state *s, struct direction
 					struct user_buffer *buffer, __u32 moved, __u64 position,
 					bool other_side)
 {
-	__u32 expect = EXPECT_ANY;
+	bool is_answer = (s->flags & SOCKET_ACTIVE) && d == &s->direction[WEFT_RECEIVE];
+	__u32 expect = is_answer ? EXPECT_ANSWER : EXPECT_ANY;
 	int match;
 
 	if (other_side) {

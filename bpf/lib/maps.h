@@ -72,6 +72,9 @@ struct socket_state {
 	__u8 hint;
 	__u8 prefix_length;
 	__u8 _pad;
+	/* The process that made the last call is no Go program, as of this count of go_births. */
+	__u32 plain_tgid;
+	__u32 plain_since;
 	struct first_bytes prefix;
 };
 
@@ -80,8 +83,8 @@ struct socket_state {
 const volatile struct weft_settings settings SEC(".rodata.settings") = {
     .abi_version = WEFT_ABI_VERSION};
 
-/* One ring per CPU, put in by the agent after the load. The agent sets the number. Programs write,
- * the agent reads. */
+/* Two rings per CPU, a small one and a large one, put in by the agent after the load. The agent
+ * sets the number. Programs write, the agent reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);

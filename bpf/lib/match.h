@@ -17,6 +17,9 @@
 #define EXPECT_ANY 0
 #define EXPECT_PREFACE 1
 #define EXPECT_SETTINGS 2
+/* Anything, or an answer: one thread may have read it before the hook of another one, that sent the
+ * request, has run. */
+#define EXPECT_ANSWER 3
 
 static __always_inline int judge__expected(const struct first_bytes *prefix, __u32 have,
 					   __u32 expect)
@@ -43,7 +46,7 @@ SHARED int judge__match(struct first_bytes *prefix, __u32 have, __u32 expect)
 	if (!prefix)
 		return MATCH_NO;
 	have = BOUND(have, SNIFF_BYTES);
-	if (expect != EXPECT_ANY)
+	if (expect == EXPECT_PREFACE || expect == EXPECT_SETTINGS)
 		return judge__expected(prefix, have, expect);
 	preface = sniff__http2_preface(prefix->bytes, have);
 	if (preface == SNIFF_YES)
@@ -55,6 +58,8 @@ SHARED int judge__match(struct first_bytes *prefix, __u32 have, __u32 expect)
 		return http1 == SNIFF_YES ? MATCH_HTTP1 : MATCH_MORE_HTTP1;
 	tls = sniff__tls(prefix->bytes, have);
 	settings = sniff__http2_settings(prefix->bytes, have);
+	if (expect == EXPECT_ANSWER && sniff__http1_response(prefix->bytes, have) == SNIFF_YES)
+		return MATCH_HTTP1;
 	if (tls == SNIFF_YES)
 		return MATCH_TLS;
 	if (settings == SNIFF_YES)

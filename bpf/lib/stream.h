@@ -12,11 +12,9 @@
 
 /* How much of the call is copied, and from where. Within the budget: its start. Beyond it, only
  * lengths travel, unless the agent has said that the message ends inside this call. */
-SHARED int stream__spend_budget(struct socket_state *s, struct direction_state *d, __u32 direction,
-				__u32 readable, struct data *data)
+static __always_inline void stream__spend_budget(struct socket_state *s, struct direction_state *d,
+						 __u32 direction, bool readable, struct data *data)
 {
-	if (!s || !d || !data)
-		return 0;
 	if (data->length > d->budget) {
 		struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
 		__u64 *end = bpf_map_lookup_elem(&message_ends, &key);
@@ -30,12 +28,11 @@ SHARED int stream__spend_budget(struct socket_state *s, struct direction_state *
 		}
 	}
 	if (!readable)
-		return 0; /* a file's bytes cost nothing of the budget */
+		return; /* a file's bytes cost nothing of the budget */
 	data->want = data->length - data->offset;
 	if (data->want > d->budget)
 		data->want = d->budget;
 	d->budget -= data->want;
-	return 0;
 }
 
 static __always_inline void stream__http1(struct socket_state *s, struct direction_state *d,
@@ -87,8 +84,9 @@ static __always_inline void stream__record(struct socket_state *s, struct call *
 	struct direction_state *d = &s->direction[call->direction & 1];
 
 #ifdef WEFT_LIB_GO_H
-	call->goroutine = go__identity(call->pid_tgid >> 32, call->direction == WEFT_RECEIVE &&
-								 !(s->flags & SOCKET_ACTIVE));
+	call->goroutine = go__caller(s, call->pid_tgid >> 32,
+				     call->direction == WEFT_RECEIVE &&
+					 !(s->flags & SOCKET_ACTIVE));
 #endif
 	if (s->protocol == WEFT_PROTOCOL_HTTP2)
 		stream__http2(s, d, call, data, buffer);

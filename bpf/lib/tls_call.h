@@ -6,6 +6,7 @@
 #include "lib/socket.h"
 
 #define TLS_HEADER_BYTES 5
+#define TLS_KEY_UPDATE_BYTES 27 /* of TLS 1.3: goes out by itself before the plaintext's record */
 
 #define TLS_READ WEFT_RECEIVE
 #define TLS_WRITE WEFT_SEND
@@ -30,7 +31,7 @@ struct tls_call {
 	__u8 operation;
 	__u8 flags; /* of the socket */
 	__u8 mixed; /* events of several sockets: believe nothing */
-	__u8 _pad;
+	__u8 has_record; /* `sequence` is where a record started */
 };
 
 /* An event inside a call. A reading library fetches a record's header by itself: where the last
@@ -42,9 +43,14 @@ static __always_inline void tls__nested(struct tls_call *c, const struct socket_
 		c->mixed = 1;
 		return;
 	}
-	if (call->direction == c->operation &&
-	    (!c->cookie || (c->operation == TLS_READ && moved == TLS_HEADER_BYTES)))
+	if (call->direction == c->operation && c->operation == TLS_READ) {
+		if (!c->cookie || moved == TLS_HEADER_BYTES)
+			c->sequence = start;
+		c->has_record |= moved == TLS_HEADER_BYTES;
+	} else if (call->direction == c->operation && !c->has_record) {
 		c->sequence = start;
+		c->has_record = moved != TLS_KEY_UPDATE_BYTES;
+	}
 	c->cookie = s->cookie;
 	c->flags = s->flags;
 	c->time_ns = call->time_ns;

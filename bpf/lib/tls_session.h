@@ -14,8 +14,9 @@ struct tls_session {
 	__u8 votes;
 	__u8 is_nested; /* the library does its own socket calls: votes do not count */
 	__u8 is_whole;	/* seen from its handshake on */
-	__u8 _pad;
+	__u8 begun;	/* bits of directions: a record was, and its call is to be made again */
 	__u32 received; /* Go: raw sequence number behind the last byte that was read for it */
+	__u32 begun_at[2]; /* raw sequence number of that record */
 };
 
 /* Every TLS session with a socket or a vote. Programs write; an entry goes when its session is
@@ -59,9 +60,38 @@ static __always_inline void session__bind(struct tls_session *session, __u64 coo
 		s->last = LAST_NONE;
 		s->protocol = WEFT_PROTOCOL_HTTP1;
 		session->is_whole = is_whole;
+		session->begun = 0;
 	}
 	/* What the stream itself has found out stays. */
 	s->flags = flags | (s->flags & SOCKET_JOINED);
+}
+
+/* A call has moved a part of a record and must be made again. What is written began with the first
+ * of such calls, what is read with the last header. */
+static __always_inline void session__interrupt(const struct tls_call *c)
+{
+	struct tls_session *session;
+	__u8 bit = 1 << (c->operation & 1);
+
+	if (!c->has_record || c->operation == TLS_HANDSHAKE)
+		return;
+	session = session__find(c->session, true);
+	if (!session || ((session->begun & bit) && c->operation == TLS_WRITE))
+		return;
+	session->begun |= bit;
+	session->begun_at[c->operation & 1] = c->sequence;
+}
+
+/* The call that goes on from there has succeeded. */
+static __always_inline void session__resume(struct tls_session *session, struct tls_call *c)
+{
+	__u8 bit = 1 << (c->operation & 1);
+
+	if (!(session->begun & bit))
+		return;
+	session->begun &= ~bit;
+	if (c->operation == TLS_WRITE || !c->has_record)
+		c->sequence = session->begun_at[c->operation & 1];
 }
 
 /* Somebody saw a socket at work just before or behind a call of this session. Two such sights of

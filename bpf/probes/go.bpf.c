@@ -71,6 +71,7 @@ static __always_inline struct go_call *go__enter(struct pt_regs *ctx, __u8 opera
 	c->tls.sequence = 0;
 	c->tls.operation = operation;
 	c->tls.mixed = 0;
+	c->tls.has_record = 0;
 	return c;
 }
 
@@ -132,9 +133,8 @@ struct go_plaintext {
 	__u32 sequence;
 };
 
-/* Where the plaintext lies that a read of `session` is about to hand over; false when it cannot be
- * told. By itself, so that the room for `buffers` is free again for the records: older verifiers
- * count it with that of the functions which write them. */
+/* Where the plaintext lies that Read is about to hand over; false when it cannot be told. The stack
+ * of `buffers` is free again when the records are written, which older verifiers have room for. */
 static __always_inline bool go__plaintext(const struct go_call *c, __u64 offset, __u32 received,
 					  struct go_plaintext *text)
 {
@@ -150,25 +150,21 @@ static __always_inline bool go__plaintext(const struct go_call *c, __u64 offset,
 		if (text->length > buffers.input.length - buffers.input.next)
 			text->length = buffers.input.length - buffers.input.next;
 	}
-	text->sequence =
-	    text->from == buffers.input.base ? go__record_sequence(&buffers, received) : 0;
+	if (text->from == buffers.input.base)
+		text->sequence = go__record_sequence(&buffers, received);
 	return true;
 }
 
 static __always_inline int go__leave_read(struct pt_regs *ctx, __u64 from, __u64 length)
 {
 	struct go_plaintext text = {.from = from, .length = length};
-	__u64 offset = bpf_get_attach_cookie(ctx);
 	__u32 tgid = current_tgid();
 	struct go_call *c = go__call(ctx, tgid, TLS_READ);
-	struct tls_session *session;
+	struct tls_session *session = c ? go__session(c, tgid) : NULL;
 
-	if (!c)
-		return 0; /* begun before the probes */
-	session = go__session(c, tgid);
 	if (!session || !go__is_ours(session))
-		return 0; /* not ours, or no socket is known */
-	if (!go__plaintext(c, offset, session->received, &text))
+		return 0; /* begun before the probes, not ours, or no socket is known */
+	if (!go__plaintext(c, bpf_get_attach_cookie(ctx), session->received, &text))
 		return 0; /* cannot be told, or nothing to read */
 	c->tls.buffer = text.from;
 	c->tls.sequence = text.sequence;
@@ -277,9 +273,11 @@ SEC("uprobe")
 int go_start(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
-	__u32 tgid = current_tgid();
+	__u32 tgid = current_tgid(), *births = go__births();
 
 	bpf_map_update_elem(&go_processes, &tgid, &cookie, BPF_ANY);
+	if (births)
+		__sync_fetch_and_add(births, 1);
 	return 0;
 }
 

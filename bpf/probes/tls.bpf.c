@@ -16,7 +16,7 @@ struct {
 	__type(value, __u8);
 } tls_excluded SEC(".maps");
 
-static __always_inline struct tls_thread *thread__get(__u64 pid_tgid)
+static __always_inline struct tls_thread *thread__get(__u64 pid_tgid, __u8 operation)
 {
 	struct tls_thread *t = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), 0,
 						    BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -25,7 +25,9 @@ static __always_inline struct tls_thread *thread__get(__u64 pid_tgid)
 		count__drop(WEFT_DROP_NO_STATE);
 		return NULL;
 	}
-	if (!t->is_probed) {
+	/* Again with each session: a program is known for one to be left alone only when the agent
+	 * has looked at it. */
+	if (!t->is_probed || operation == TLS_HANDSHAKE) {
 		__u32 tgid = pid_tgid >> 32;
 
 		t->is_probed = 1;
@@ -50,7 +52,7 @@ static __always_inline void thread__forget_lost(struct tls_thread *t, __u64 stac
 static __always_inline int tls__enter(struct pt_regs *ctx, __u8 operation, __u64 session,
 				      __u64 buffer, __u64 moved)
 {
-	struct tls_thread *t = thread__get(bpf_get_current_pid_tgid());
+	struct tls_thread *t = thread__get(bpf_get_current_pid_tgid(), operation);
 	struct tls_call *c;
 
 	if (!t)
@@ -110,8 +112,10 @@ static __always_inline int tls__leave(struct pt_regs *ctx, int result, bool coun
 		return 0; /* cannot be told */
 	if (!c->cookie)
 		thread__note_output(t, c, result);
-	if (c->operation != TLS_HANDSHAKE && result <= 0)
+	if (c->operation != TLS_HANDSHAKE && result <= 0) {
+		session__interrupt(c);
 		return 0; /* nothing moved; the caller comes again (case T65) */
+	}
 	session = session__find(c->session, c->cookie || c->operation == TLS_HANDSHAKE);
 	if (!session)
 		return 0; /* no vote yet */
@@ -133,6 +137,7 @@ static __always_inline int tls__leave(struct pt_regs *ctx, int result, bool coun
 			return 0; /* cannot be told */
 		result = apart;
 	}
+	session__resume(session, c);
 	if (result > 0)
 		tls__record(session, c, result);
 	return 0;

@@ -1,6 +1,8 @@
 // Runs a Capture against the real kernel and scripts of socket calls in child processes (the
 // Capture does not trace the process that it lives in), and collects the segments of the script's
-// connections. Skips where BPF cannot be had.
+// connections. Skips where BPF cannot be had. With WEFT_SHARED_CAPTURE in the environment a test
+// that starts with START_CAPTURE() takes over the running Capture of the one before it: on an
+// emulated machine each load of the programs takes seconds.
 #pragma once
 
 #include <arpa/inet.h>
@@ -58,18 +60,35 @@ inline void Must(bool ok, const char* what) {
   _exit(3);
 }
 
+// A Capture with what it needs around it.
+struct Stage {
+  net::EventLoop loop;
+  base::SystemClock clock;
+  EchoWorkload workload;
+  CollectingSink sink;
+  base::Ledger ledger;
+  base::MetricRegistry metrics;
+  std::unique_ptr<Capture> capture;
+  bool is_shared = false;  // the capture is one for any test
+  const pid_t owner = getpid();
+};
+
 class CaptureTest : public ::testing::Test {
  protected:
   void SetUp() override { Listen(AF_INET); }
   void TearDown() override {
-    capture_.reset();
+    if (!stage_->is_shared) capture_.reset();
     EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
     close(listener_);
   }
 
-  // False after a skip: return from the test at once. The rung under test is WEFT_DATA_HOOK.
+  // A Capture of this test only; the rung under test is WEFT_DATA_HOOK. False: skip the test.
   bool StartCapture(Options options = Options{}) {
     options.data_hook = DataHook();
+    stage_->is_shared = false;
+    if (getpid() != stage_->owner) capture_.release();  // in a child: the parent's goes on
+    capture_.reset();
+    sink_.segments.clear();
     capture_ = std::make_unique<Capture>(
         options, Capture::Deps{loop_, clock_, workload_, sink_, ledger_, metrics_});
     base::Status started = capture_->Start();
@@ -77,6 +96,26 @@ class CaptureTest : public ::testing::Test {
     return started.ok();
   }
 
+  // The same, of a Capture that may run already.
+  bool TakeCapture() {
+    if (!stage_->is_shared || !capture_->running()) {
+      const bool started = StartCapture();
+      stage_->is_shared = started && SharesCapture();
+      return started;
+    }
+    capture_->Drain();
+    sink_.segments.clear();
+    sink_.busy = false;
+    return true;
+  }
+  bool TakeCapture(const Options& options) { return StartCapture(options); }
+
+  static bool SharesCapture() { return std::getenv("WEFT_SHARED_CAPTURE") != nullptr; }
+  static std::shared_ptr<Stage> MakeStage() {
+    if (!SharesCapture()) return std::make_shared<Stage>();
+    static auto& kept = *new std::shared_ptr<Stage>(std::make_shared<Stage>());  // to the very end
+    return kept;
+  }
   static std::string DataHook() {
     const char* hook = std::getenv("WEFT_DATA_HOOK");
     return hook == nullptr ? "auto" : hook;
@@ -187,13 +226,14 @@ class CaptureTest : public ::testing::Test {
     return all;
   }
 
-  net::EventLoop loop_;
-  base::SystemClock clock_;
-  EchoWorkload workload_;
-  CollectingSink sink_;
-  base::Ledger ledger_;
-  base::MetricRegistry metrics_;
-  std::unique_ptr<Capture> capture_;
+  const std::shared_ptr<Stage> stage_ = MakeStage();
+  net::EventLoop& loop_ = stage_->loop;
+  base::SystemClock& clock_ = stage_->clock;
+  EchoWorkload& workload_ = stage_->workload;
+  CollectingSink& sink_ = stage_->sink;
+  base::Ledger& ledger_ = stage_->ledger;
+  base::MetricRegistry& metrics_ = stage_->metrics;
+  std::unique_ptr<Capture>& capture_ = stage_->capture;
   std::string skip_reason_;
   int listener_ = -1;
   uint16_t port_ = 0;
@@ -201,6 +241,6 @@ class CaptureTest : public ::testing::Test {
 };
 
 #define START_CAPTURE(...) \
-  if (!StartCapture(__VA_ARGS__)) GTEST_SKIP() << skip_reason_
+  if (!TakeCapture(__VA_ARGS__)) GTEST_SKIP() << skip_reason_
 
 }  // namespace weft::sources::ebpf

@@ -1,133 +1,141 @@
 #!/usr/bin/env python3
-"""Boots one kernel in qemu with a test program as its only user space and reports what it said.
+"""Boots one kernel in qemu (software emulation) with the capture tests and weft as its only user space, and judges what
+they said.
 
-    kernel_test.py [--all] NAME PROGRAM [HOOK…]      NAME: a key of kernels.KERNELS
+    kernel_test.py [--all] NAME CAPTURE_TESTS TLS_TESTS WEFT [HOOK…]      NAME: a key of kernels.KERNELS
 
-The program runs once for each rung of the hook ladder that the kernel must have, or for the HOOKs: the cases that
-depend on the hook, with --all the whole suite. The guest is an initramfs: a static
-busybox, the program and the libraries it needs. Emulated time means nothing; what counts is that the programs load,
-attach and see what they should. A failed test fails this one, and so does a rung whose tests are all skipped.
+The tests run once for each hook that the kernel must have, or for the HOOKs: those that depend on the hook and the
+kernel, with --all the whole suite. A hook that the kernel must refuse has to be refused for the reason in kernels.py,
+and `weft doctor` must name the rung in use and why each other one is not. Where TLS is captured, calls into OpenSSL are
+tried on the best hook. Emulated time means nothing; what counts is that the programs load, attach and see what they
+should. Loading takes seconds there, so the tests share one running capture (WEFT_SHARED_CAPTURE).
 """
+import json
 import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
 
+import guest
 import kernels
 
 SKIPPED = 77
-BOOT_SECONDS = 3600 if "--all" in sys.argv else 840
-INIT = """#!/bin/busybox sh
-/bin/busybox mkdir -p /proc /sys /tmp /dev /run
-/bin/busybox mount -t proc proc /proc
-/bin/busybox mount -t sysfs sys /sys
-/bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox mount -t tmpfs tmp /tmp
-/bin/busybox mount -t cgroup2 cgroup /sys/fs/cgroup
-/bin/busybox mount -t bpf bpf /sys/fs/bpf
-/bin/busybox mount -t debugfs debug /sys/kernel/debug
-/bin/busybox mount -t tracefs trace /sys/kernel/tracing
-/bin/busybox ip link set lo up
-echo "guest: $(/bin/busybox uname -r)"
-export LD_LIBRARY_PATH=/lib
-@RUNS@
-/bin/busybox poweroff -f
-"""
+OPENSSL_SETTINGS = "/usr/lib/ssl/openssl.cnf"
+# What depends on the hook and the kernel, and needs no load of its own.
+SAMPLE = ["*ExactBytes", "*EndsAndClose*", "*T1Peeked*", "*T2Trunc*", "*T5Gathers*", "*T6*", "*T7*", "*T16IPv6*", "*T24*",
+          "*UdpSender*", "Http2Test.GatheredCalls"]
+TLS_SAMPLE = ["TlsCallsTest.PlainCallsAreExact"]
 
 
-# What depends on the hook and the kernel. Each of them loads the programs anew, which takes seconds here.
-HOOK_CASES = ["*ExactBytes", "*EndsAndClose*", "*T1Peeked*", "*T2Trunc*", "*T5Gathers*", "*T6*", "*T7*", "*T15AConn*", "*T16IPv6*",
-              "*T24*", "*UdpSender*", "Http2Test.GatheredCalls"]
+def part(name, command):
+    return f"echo 'guest: part {name}'\n{command}\necho \"guest: exit $?\""
 
 
-def runs_of(hooks, everything):
-    """The lines of init that run the program, hook by hook."""
-    lines = []
-    for hook in hooks:
-        chosen = "*" if everything else ":".join(HOOK_CASES)
-        lines.append(f"echo 'guest: hook {hook}'")
-        lines.append(f"WEFT_DATA_HOOK={hook} /tests/* --gtest_color=no '--gtest_filter={chosen}'")
-        lines.append('echo "guest: exit $?"')
-    return "\n".join(lines)
+def tests_part(name, program, chosen, hook):
+    what = f"--gtest_color=no '--gtest_filter={':'.join(chosen)}'"
+    return part(name, f"WEFT_SHARED_CAPTURE=1 WEFT_DATA_HOOK={hook} /bin/{program.name} {what}")
 
 
-def libraries(program):
-    out = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    return re.findall(r"(/\S+) \(0x", out)
+def has_tls(name):
+    return kernels.DOCTOR[name]["capture.tls"] is True
 
 
-def make_initramfs(program, runs, into):
-    root = into / "root"
-    for sub in ("bin", "lib", "lib64", "tests"):
-        (root / sub).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
-    (root / "init").write_text(INIT.replace("@RUNS@", runs))
-    (root / "init").chmod(0o755)
-    shutil.copy(program, root / "tests" / pathlib.Path(program).name)
-    for library in libraries(program):
-        folder = "lib64" if "ld-linux" in library else "lib"
-        shutil.copy(os.path.realpath(library), root / folder / pathlib.Path(library).name)
-    subprocess.run(["strip", "--strip-debug", *root.glob("tests/*"), *root.glob("lib/*")], check=True)
-    image = into / "initramfs.gz"
-    subprocess.run(f"find . | cpio -o -H newc --quiet | gzip -1 > {image}", shell=True, check=True, cwd=root)
-    return image
+def parts_of(name, programs, hooks, refused, everything):
+    """The lines of init: a part for each hook, one for TLS where it can be had, and one for the doctor."""
+    capture, tls, _ = programs
+    parts = [tests_part(hook, capture, ["*"] if everything else SAMPLE, hook) for hook in hooks]
+    parts += [tests_part(hook, capture, SAMPLE[:1], hook) for hook in refused]
+    if has_tls(name):
+        parts.append(tests_part("tls", tls, ["TlsCallsTest.*"] if everything else TLS_SAMPLE, "auto"))
+    parts.append(part("doctor", "/bin/weft doctor --json"))
+    return "\n".join(parts)
 
 
-def boot(kernel, initramfs):
-    # Without five-level page tables, under which qemu 7.2 loses 6.12 to a fault every few minutes, at the boot already.
-    command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "2", "-m", "1024", "-nographic", "-no-reboot",
-               "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 mitigations=off"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=BOOT_SECONDS, stdin=subprocess.DEVNULL)
-        return done.stdout.decode(errors="replace").replace("\r", "")
-    except subprocess.TimeoutExpired as late:
-        return (late.stdout or b"").decode(errors="replace") + "\nguest: no end within the time\n"
-
-
-def judge(output, hooks):
-    version = re.search(r"guest: (\d\S*)", output)
-    print(f"kernel {version.group(1) if version else 'did not come up'}")
-    good = version is not None
-    parts = re.split(r"^guest: hook (\w+)$", output, flags=re.M)
-    told = dict(zip(parts[1::2], parts[2::2]))
-    for hook in hooks:
-        said = told.get(hook, "")
-        passed = len(re.findall(r"^\[       OK \]", said, re.M))
-        skipped = sorted(set(re.findall(r"^\[  SKIPPED \] (\w+\.\w+) ", said, re.M)))
-        failed = sorted(set(re.findall(r"^\[  FAILED  \] (\w+\.\w+)", said, re.M)))
-        ran = re.search(r"^guest: exit 0$", said, re.M) is not None and passed > len(skipped)
-        good = good and ran
-        print(f"  {hook}: {'' if ran else 'NOT GOOD, '}{passed} tests passed, {len(failed)} failed, {len(skipped)} skipped")
-        for name in failed:
-            print(f"    failed: {name}")
-        for reason in sorted(set(re.findall(r": Skipped\n(.*)\n", said))):
-            print(f"    skipped because: {reason}")
+def judge_tests(part_name, said):
+    passed = len(re.findall(r"^\[       OK \]", said, re.M))
+    skipped = sorted(set(re.findall(r"^\[  SKIPPED \] (\w+\.\w+) ", said, re.M)))
+    failed = sorted(set(re.findall(r"^\[  FAILED  \] (\w+\.\w+)", said, re.M)))
+    took = re.search(r"ran\. \((\d+) ms total\)", said)
+    # A test may miss something else, but never the hook: nobody else would tell that it could not be loaded.
+    refused = re.search(r": Skipped\n.*no hook carries the data", said) is not None
+    good = re.search(r"^guest: exit 0$", said, re.M) is not None and passed > 0 and not failed and not refused
+    seconds = f", {int(took.group(1)) / 1000:.0f} s" if took else ""
+    counts = f"{passed} tests passed, {len(failed)} failed, {len(skipped)} skipped"
+    print(f"  {part_name}: {'' if good else 'NOT GOOD, '}{counts}{seconds}")
+    for name in failed:
+        print(f"    failed: {name}")
+    for reason in sorted(set(re.findall(r": Skipped\n(.*)\n", said))):
+        print(f"    skipped because: {reason}")
     return good
+
+
+def judge_refused(hook, words, said):
+    """The kernel cannot have this hook, and that is what the capture says."""
+    good = re.search(r": Skipped\n.*" + re.escape(words), said) is not None
+    print(f"  {hook}: {'refused as it must be' if good else 'NOT GOOD, should be refused'}: {words}")
+    return good
+
+
+def judge_doctor(expected, said):
+    try:
+        features = json.loads(said[said.index("{"):said.rindex("}") + 1])["features"]
+    except ValueError:
+        print("  doctor: NOT GOOD, no report")
+        return False
+    told = {f["name"]: f for f in features}
+    wrong = []
+    for name, want in expected.items():
+        has = told.get(name, {"on": None, "reason": "not in the report", "rung": ""})
+        if has["on"] != (want is True) or (want is not True and want not in has["reason"]):
+            wrong.append(f"{name} is {has}, and should be {'on' if want is True else 'off: ' + want}")
+    rungs = [f for f in features if f["name"].startswith("capture.hook.")]
+    in_use = [f["rung"] for f in rungs if f["on"]]
+    if in_use != [told.get("capture", {}).get("rung")]:
+        wrong.append(f"capture is {told.get('capture')}, and the rungs in use are {in_use}")
+    wrong += [f"{f['name']} is off without a reason" for f in rungs if not f["on"] and not f["reason"]]
+    print(f"  doctor: {'NOT GOOD, ' if wrong else ''}in use: {', '.join(in_use) or 'nothing'}")
+    for line in wrong:
+        print(f"    wrong: {line}")
+    return not wrong
+
+
+def judge(output, name, hooks, refused):
+    came_up = guest.kernel_in(output)
+    told = guest.parts_in(output)
+    tested = [*hooks, "tls"] if has_tls(name) else hooks
+    verdicts = [judge_tests(tried, told.get(tried, "")) for tried in tested]
+    verdicts += [judge_refused(hook, words, told.get(hook, "")) for hook, words in refused.items()]
+    verdicts.append(judge_doctor(kernels.DOCTOR[name], told.get("doctor", "")))
+    return came_up and all(verdicts)
 
 
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--all"]
-    name, program, hooks = arguments[0], arguments[1], arguments[2:]
-    for tool in ("qemu-system-x86_64", "busybox", "cpio"):
-        if shutil.which(tool) is None:
-            print(f"SKIPPED: {tool} is not installed")
-            return SKIPPED
+    everything = "--all" in sys.argv
+    name, programs, hooks = arguments[0], [pathlib.Path(a) for a in arguments[1:4]], arguments[4:]
     if os.uname().machine != "x86_64":
         print("SKIPPED: the programs are not of the guest's architecture")
         return SKIPPED
     try:
+        guest.must_have("qemu-system-x86_64", "busybox", "cpio", "llvm-strip", "openssl")
         kernel = kernels.fetch(name)
     except kernels.Missing as why:
         print(f"SKIPPED: {name} cannot be had here: {why}")
         return SKIPPED
+    refused = {} if hooks else kernels.REFUSED.get(name, {})
     hooks = hooks or kernels.HOOKS[name]
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        runs = runs_of(hooks, "--all" in sys.argv)
-        output = boot(kernel, make_initramfs(program, runs, pathlib.Path(scratch)))
-    good = judge(output, hooks)
+        parts = parts_of(name, programs, hooks, refused, everything)
+        openssl = shutil.which("openssl")  # makes the certificate that the TLS tests use
+        files = {OPENSSL_SETTINGS[1:]: OPENSSL_SETTINGS}
+        initramfs = guest.make_initramfs(shutil.which("busybox"), [*programs, openssl], files, parts, pathlib.Path(scratch))
+        output = guest.boot("amd64", kernel, initramfs, 1700 if everything else 280)
+    good = judge(output, name, hooks, refused)
+    print(f"  {time.monotonic() - began:.0f} s in all")
     if not good:
         print(output[-20000:])
     return 0 if good else 1

@@ -160,6 +160,33 @@ TEST_F(SpoolSinkTest, DeliveryBeforeTheSyncIsGoodEnough) {
   Drain();
 }
 
+TEST_F(SpoolSinkTest, WhatIsDeliveredBeforeTheNextSyncIsDueIsNotWritten) {
+  commit_milliseconds = 60'000;
+  Reopen();
+  Told first;
+  ASSERT_EQ(Push(1, ReceiptLevel::kDurable, &first), PushResult::kTaken);
+  ASSERT_TRUE(loop.RunUntil([&] { return first.called; }));  // the first is synced at once
+  std::vector<Told> told(20);
+  for (uint64_t i = 0; i < told.size(); ++i)
+    ASSERT_EQ(Push(10 + 5 * i, ReceiptLevel::kDurable, &told[i]), PushResult::kTaken);
+  exporter.DeliverAll();
+  for (const Told& t : told) EXPECT_TRUE(t.reached);
+  Told kept;
+  ASSERT_EQ(Push(1000, ReceiptLevel::kDurable, &kept), PushResult::kTaken);
+  spool->Close();
+  loop.RunPosted();
+  EXPECT_TRUE(kept.reached);
+  EXPECT_EQ(ledger->in(), 10u);  // the first and the last
+  EXPECT_EQ(ledger->held(), 5);
+  EXPECT_EQ(metrics.Get(base::MetricKind::kCounter, "weft_spool_spared_records_total", "").value(),
+            20);
+  EXPECT_TRUE(spool->HasRoom(32 << 20)) << "the queue has them no more";
+  Reopen();
+  sink->Start();
+  Drain();
+  EXPECT_EQ(exporter.seen.size(), 5u);
+}
+
 TEST_F(SpoolSinkTest, DurableBatchSurvivesAKillAndIsSentAgain) {
   Told told;
   ASSERT_EQ(Push(1, ReceiptLevel::kDurable, &told), PushResult::kTaken);

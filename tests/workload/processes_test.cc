@@ -7,7 +7,6 @@
 #include <fstream>
 
 #include "workload/proc_files.h"
-#include "workload/proc_peers.h"
 
 namespace weft::workload {
 namespace {
@@ -89,40 +88,6 @@ TEST_F(FakeProc, DamagedStatIsNotAProcess) {
        {"", "7", "7 (x", "7 (x) S 1 2 3", "7 (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 abc 0"})
     EXPECT_FALSE(StartTicks(text)) << text;
   EXPECT_EQ(StartTicks("7 (a) b) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 42 0"), 42u);
-}
-
-TEST_F(FakeProc, APeerIsFoundThroughItsSocket) {
-  AddProcess(7, 500, "curl");
-  fs::create_directories(root_ / "7" / "fd");
-  fs::create_symlink("socket:[4711]", root_ / "7" / "fd" / "3");
-  fs::create_symlink("socket:[4712]", root_ / "7" / "fd" / "4");
-  Write("net/tcp",
-        "  sl  local_address rem_address   st\n"
-        "   0: 0100007F:9C40 0100007F:10DD 01 00000000:00000000 00:00000000 00000000     0        "
-        "0 4711 1\n");
-  Write("net/udp",
-        "  sl\n   0: 00000000:1F40 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 "
-        "4712 2\n");
-  Processes processes(Options(), metrics_, clock_);
-  ProcPeers peers({root_.string()}, processes, clock_);
-  auto tcp = peers.TcpPeer(model::Endpoint::V4({127, 0, 0, 1}, 40000));
-  ASSERT_NE(tcp, nullptr);
-  EXPECT_EQ(tcp->service_name, "curl");
-  EXPECT_NE(peers.UdpPeer(model::Endpoint::V4({127, 0, 0, 1}, 8000)), nullptr);
-  EXPECT_EQ(peers.TcpPeer(model::Endpoint::V4({127, 0, 0, 1}, 40001)), nullptr);
-}
-
-TEST_F(FakeProc, ScansAreAtMostOneASecond) {
-  Processes processes(Options(), metrics_, clock_);
-  ProcPeers peers({root_.string()}, processes, clock_);
-  EXPECT_EQ(peers.TcpPeer(model::Endpoint::V4({127, 0, 0, 1}, 40000)), nullptr);
-  AddProcess(7, 500, "curl");
-  fs::create_directories(root_ / "7" / "fd");
-  fs::create_symlink("socket:[4711]", root_ / "7" / "fd" / "3");
-  Write("net/tcp", "h\n   0: 0100007F:9C40 0100007F:10DD 01 0:0 0:0 0 0 0 4711 1\n");
-  EXPECT_EQ(peers.TcpPeer(model::Endpoint::V4({127, 0, 0, 1}, 40000)), nullptr);
-  clock_.Advance(1'100'000'000);
-  EXPECT_NE(peers.TcpPeer(model::Endpoint::V4({127, 0, 0, 1}, 40000)), nullptr);
 }
 
 }  // namespace

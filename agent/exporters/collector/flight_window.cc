@@ -10,6 +10,8 @@ constexpr uint64_t kBestPeriodNs = 30'000 * kMillisecond;
 // Answers below that are never a sign of load; above it those of kSlowFactor times the best are.
 constexpr uint64_t kNeverSlowNs = 100 * kMillisecond;
 constexpr uint64_t kSlowFactor = 4, kMuchSlower = 64;
+// Requests on their way to a peer that refuses some and takes others.
+constexpr uint64_t kFloorSteps = 4;
 
 }  // namespace
 
@@ -22,6 +24,7 @@ FlightWindow::FlightWindow(uint64_t most_bytes, uint64_t step_bytes)
 void FlightWindow::Taken(uint64_t bytes, uint64_t latency_ns, uint64_t now_ns) {
   const bool was_used = open_ + bytes >= window_ / 2;
   Closed(bytes);
+  taken_at_ns_ = now_ns;
   if (SlowedDown(latency_ns, now_ns)) {
     // Once a round: the answers on their way were slowed by the window before the cut.
     if (now_ns - cut_at_ns_ < latency_ns) return;
@@ -35,9 +38,14 @@ void FlightWindow::Taken(uint64_t bytes, uint64_t latency_ns, uint64_t now_ns) {
   }
 }
 
-void FlightWindow::Refused(uint64_t bytes) {
+void FlightWindow::Refused(uint64_t bytes, uint64_t sent_ns, uint64_t now_ns) {
   Closed(bytes);
-  window_ = std::max(step_, window_ / 2);
+  if (sent_ns < cut_at_ns_) return;
+  cut_at_ns_ = now_ns;
+  const bool takes_others = taken_at_ns_ > sent_ns;
+  const uint64_t less =
+      takes_others ? std::max(kFloorSteps * step_, window_ / 8 * 7) : std::max(step_, window_ / 2);
+  window_ = std::min(window_, less);
   fast_until_ = window_;
 }
 

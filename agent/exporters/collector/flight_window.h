@@ -21,8 +21,10 @@ class FlightWindow {
   void Sent(uint64_t bytes) { open_ += bytes; }
   // Taken by the peer `latency_ns` after it was sent.
   void Taken(uint64_t bytes, uint64_t latency_ns, uint64_t now_ns);
-  // Not taken for a reason that calls for less.
-  void Refused(uint64_t bytes);
+  // Not taken for a reason that calls for less. Once a round: those that were on their way together
+  // are refused together. A peer that meanwhile takes others is refusing, not drowning: it loses an
+  // eighth, down to a floor at which the flow goes on; one that takes nothing loses half.
+  void Refused(uint64_t bytes, uint64_t sent_ns, uint64_t now_ns);
   // Settled in a way that says nothing about the load.
   void Closed(uint64_t bytes) { open_ -= bytes < open_ ? bytes : open_; }
   // Back to one request.
@@ -36,7 +38,7 @@ class FlightWindow {
   uint64_t open_ = 0;
   // The shortest answers of this and of the last half minute.
   uint64_t best_ns_ = UINT64_MAX, last_best_ns_ = UINT64_MAX, best_since_ns_ = 0;
-  uint64_t cut_at_ns_ = 0;
+  uint64_t cut_at_ns_ = 0, taken_at_ns_ = 0;
 };
 
 }  // namespace weft::exporters::collector

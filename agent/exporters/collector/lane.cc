@@ -20,8 +20,11 @@ constexpr nanoseconds kConnectionBackoffMax = seconds(1);
 constexpr nanoseconds kDrainBackoffMax = milliseconds(500);
 constexpr nanoseconds kCredentialsBackoff = seconds(30);
 constexpr milliseconds kLongestHint = std::chrono::hours(1);
-// So many retryable answers in a row, without a success between, mean that the peer is not well.
-constexpr uint32_t kUnwell = 4;
+// So many retryable answers in a row, without a success between, mean that the peer is not well: a
+// few when that lasts, many at once. One that refuses more than half of what it is asked has a few
+// in a row all the time.
+constexpr uint32_t kUnwell = 4, kUnwellAtOnce = 32;
+constexpr uint64_t kUnwellNs = 300'000'000;
 // Further requests that may be spent on finding the bad span of a rejected request; every success
 // gives one back. A peer that rejects everything is not asked many times for each batch.
 constexpr uint32_t kIsolationBudget = 64;
@@ -244,8 +247,10 @@ void Lane::OnReply(uint64_t id, CallReply&& reply) {
   --peer->flying;
   const Outcome outcome = Judge(reply, options_.retry_exhausted);
   if (outcome.verdict != Verdict::kRetryConnection && outcome.verdict != Verdict::kRetrySlowly &&
-      outcome.verdict != Verdict::kRetry)
+      outcome.verdict != Verdict::kRetry) {
+    peer->took_ns = books_.now_ns();
     OpenGate(*peer);
+  }
   Settle(std::move(flight), reply, outcome);
   if (peer->leaving && peer->flying == 0) Forget(peer);
   Pump();
@@ -283,21 +288,30 @@ void Lane::Deliver(Flight&& flight, const Outcome& outcome) {
   books_.Delivered(flight.request, outcome);
 }
 
+bool Lane::Unwell(const Peer& peer, uint64_t now_ns) const {
+  return peer.failures >= kUnwellAtOnce ||
+         (peer.failures >= kUnwell && now_ns - peer.failing_since_ns >= kUnwellNs);
+}
+
 void Lane::RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome) {
   Peer& peer = *flight.peer;
-  peer.window.Refused(flight.bytes);
+  const uint64_t now_ns = books_.now_ns();
+  peer.window.Refused(flight.bytes, flight.sent_ns, now_ns);
   if (!flight.probe) books_.counters.retries.Add(1);
   ++flight.request.attempts;
   // New credentials were read after this call had been made with the old ones.
   if (outcome.verdict == Verdict::kRetrySlowly && reply.credentials_changed && !flight.probe)
     return ready_.push_front(std::move(flight.request));
   // Requests that were in flight together fail together: that counts once.
-  if (peer.pause == 0) ++peer.failures;
-  const bool shared = outcome.verdict != Verdict::kRetry || peer.failures >= kUnwell;
+  if (peer.pause == 0 && ++peer.failures == 1) peer.failing_since_ns = now_ns;
+  const bool shared = outcome.verdict != Verdict::kRetry || Unwell(peer, now_ns);
   nanoseconds longest = kBackoffMax;
   if (outcome.verdict == Verdict::kRetryConnection) longest = kConnectionBackoffMax;
   if (draining_) longest = kDrainBackoffMax;
   nanoseconds delay = Backoff(shared ? peer.failures : flight.request.attempts, longest);
+  // It takes others: what waits fills the queue, and the next attempt has the same chance.
+  if (!shared && peer.took_ns > flight.sent_ns)
+    delay = Backoff((flight.request.attempts + 1) / 2, longest) / 2;
   if (outcome.verdict == Verdict::kRetrySlowly && !draining_)
     delay = Backoff(UINT32_MAX, kCredentialsBackoff) + kCredentialsBackoff / 4;
   if (reply.retry_delay) {

@@ -76,6 +76,7 @@ class Lane {
     size_t flying = 0;
     Gate gate = Gate::kOpen;
     uint32_t failures = 0;  // in a row
+    uint64_t failing_since_ns = 0, took_ns = 0;
     TimerQueue::TimerId pause = 0;
     bool leaving = false, outage_logged = false;
     base::LogLimiter outage_log{30'000'000'000};
@@ -101,6 +102,7 @@ class Lane {
   void OnReply(uint64_t id, CallReply&& reply);
   void Settle(Flight&& flight, const CallReply& reply, const Outcome& outcome);
   void Deliver(Flight&& flight, const Outcome& outcome);
+  bool Unwell(const Peer& peer, uint64_t now_ns) const;
   void RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome);
   void SendInHalves(Flight&& flight, const Outcome& outcome);
   void Isolate(Request&& request, const Outcome& outcome);

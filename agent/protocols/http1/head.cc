@@ -1,7 +1,12 @@
 #include "protocols/http1/head.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace weft::protocols::http1 {
 namespace {
@@ -49,6 +54,29 @@ bool ParseVersion(std::string_view text, Head* head) {
   if (text.size() != 8 || text.substr(0, 7) != "HTTP/1." || !IsDigit(text[7])) return false;
   head->minor_version = static_cast<uint8_t>(text[7] - '0');
   return true;
+}
+
+constexpr size_t kBlock = 16;
+
+// Bit i says whether byte i of a block is a line feed or a colon.
+uint32_t Marks(const char* p) {
+#ifdef __SSE2__
+  const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i found = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\n')),
+                                     _mm_cmpeq_epi8(block, _mm_set1_epi8(':')));
+  return static_cast<uint32_t>(_mm_movemask_epi8(found));
+#else
+  uint32_t marks = 0;
+  for (size_t i = 0; i < kBlock; ++i) marks |= uint32_t{p[i] == '\n' || p[i] == ':'} << i;
+  return marks;
+#endif
+}
+
+// Only names of these lengths mean anything to us; most lines stop here.
+bool IsNameSize(size_t size) {
+  constexpr uint32_t kSizes =
+      1u << 4 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 15 | 1u << 17;
+  return size < 32 && (kSizes >> size & 1) != 0;
 }
 
 template <typename Each>
@@ -179,14 +207,53 @@ bool ParseFields(std::string_view lines, bool is_cut, Head* head, Framing* frami
     std::string_view line(p, static_cast<size_t>((newline == nullptr ? end : newline) - p));
     size_t colon = line.find(':');
     if (colon == std::string_view::npos || colon == 0) return false;
-    // Only names of these lengths mean anything to us; most lines stop here.
-    constexpr uint32_t kLengths =
-        1u << 4 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 15 | 1u << 17;
-    if (colon < 32 && (kLengths >> colon & 1) != 0) {
+    if (IsNameSize(colon)) {
       AddField(line.substr(0, colon), Trim(line.substr(colon + 1)), head, framing);
     }
     if (newline == nullptr) break;
     p = newline + 1;
+  }
+  return true;
+}
+
+bool ScanHead(std::string_view bytes, HeadLines* out) {
+  const char* const data = bytes.data();
+  const auto size = static_cast<uint32_t>(std::min(bytes.size(), kMaxHeadBytes));
+  uint32_t line = 0, colon = 0, count = 0;  // `line`: where the current one begins
+  for (uint32_t at = 0; at < size; at += kBlock) {
+    char tail[kBlock] = {};
+    const bool is_tail = size - at < kBlock;
+    if (is_tail) std::memcpy(tail, data + at, size - at);
+    for (uint32_t marks = Marks(is_tail ? tail : data + at); marks != 0; marks &= marks - 1) {
+      const uint32_t i = at + static_cast<uint32_t>(std::countr_zero(marks));
+      if (data[i] == ':') {
+        if (colon == 0) colon = i;
+        continue;
+      }
+      if (i == line || (i == line + 1 && data[line] == '\r')) {
+        out->size = i + 1;
+        out->count = count;
+        return count != 0;
+      }
+      const bool is_folded = count > 1 && (data[line] == ' ' || data[line] == '\t');
+      if (count == HeadLines::kMax || is_folded) return false;
+      out->lines[count++] = {colon, i};
+      line = i + 1;
+      colon = 0;
+    }
+  }
+  return false;
+}
+
+bool ParseFields(std::string_view head, const HeadLines& lines, Head* out, Framing* framing) {
+  for (uint32_t i = 1; i < lines.count; ++i) {
+    const auto [colon, end] = lines.lines[i];
+    const uint32_t begin = lines.lines[i - 1].end + 1;
+    if (colon <= begin) return false;
+    if (IsNameSize(colon - begin)) {
+      AddField(head.substr(begin, colon - begin), Trim(head.substr(colon + 1, end - colon - 1)),
+               out, framing);
+    }
   }
   return true;
 }

@@ -21,6 +21,7 @@ enum class BodyKind : uint8_t {
   kUnknown,     // the fields contradict each other, or the head was cut before its end
 };
 
+inline constexpr size_t kMaxHeadBytes = 64 * 1024;  // head, and trailers, of one message
 inline constexpr size_t kMaxMethodBytes = 24;
 inline constexpr size_t kMaxTraceStates = 4;  // header fields; further ones are ignored
 
@@ -62,6 +63,26 @@ StartLine ParseStatusLine(std::string_view line, Head* head);
 // The lines behind the start line, up to but not including the empty one. False when a line is no
 // header field. With `is_cut` the last line may be incomplete: it is ignored.
 bool ParseFields(std::string_view lines, bool is_cut, Head* head, Framing* framing);
+
+// Where the lines of a whole head end and their names do, as offsets from its first byte.
+struct HeadLines {
+  struct Line {
+    uint32_t colon;  // the first one; 0: there is none
+    uint32_t end;    // the line feed
+  };
+  static constexpr size_t kMax = 64;
+
+  uint32_t size = 0;   // of the head, with the empty line
+  uint32_t count = 0;  // with the start line, without the empty one
+  std::array<Line, kMax> lines;
+};
+
+// Finds all of that in one pass over a head whose first byte begins the start line. False when the
+// empty line is not there, or when the head is unusual (more lines, folded values): then the way
+// that takes it apart line by line has to do.
+bool ScanHead(std::string_view bytes, HeadLines* out);
+// As ParseFields, for a head that was scanned.
+bool ParseFields(std::string_view head, const HeadLines& lines, Head* out, Framing* framing);
 
 // Could these first bytes become a start line? Looks at the first 32 bytes only.
 bool IsPlausiblePrefix(MessageKind kind, std::string_view bytes);

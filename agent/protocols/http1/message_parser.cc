@@ -97,10 +97,17 @@ const char* MessageParser::FeedHead(const char* p, const char* end, Output* out)
     // Empty lines in front of a start line are to be ignored (RFC 9112, 2.2).
     while (p != end && (*p == '\r' || *p == '\n')) ++p, ++offset_;
     if (p == end) return p;
+    head_offset_ = offset_;
+    HeadLines lines;
+    if (ScanHead(Text(p, end), &lines)) {
+      start_line_size_ = lines.lines[0].end + 1;
+      offset_ += lines.size;
+      EmitHead({p, lines.size}, false, &lines, out);
+      return p + lines.size;
+    }
     in_head_ = true;
     start_line_good_ = false;
     start_line_size_ = 0;
-    head_offset_ = offset_;
     line_state_ = LineState::kInside;
   }
   if (start_line_size_ == 0) {
@@ -116,14 +123,14 @@ const char* MessageParser::FeedHead(const char* p, const char* end, Output* out)
   }
   offset_ += n;
   if (stop != nullptr && partial_.empty()) {
-    EmitHead(Text(p, stop), false, out);
+    EmitHead(Text(p, stop), false, nullptr, out);
     return stop;
   }
   partial_.Append(std::string_view(p, n));
   if (stop != nullptr) {
     std::swap(parsed_, partial_);
     partial_.clear();
-    EmitHead(base::AsText(parsed_.view()), false, out);
+    EmitHead(base::AsText(parsed_.view()), false, nullptr, out);
     return stop;
   }
   if (!CheckStart(base::AsText(partial_.view()))) Fail(Trouble::kGarbage);
@@ -142,27 +149,38 @@ bool MessageParser::CheckStart(std::string_view head) {
   return start_line_good_ || line == "PRI * HTTP/2.0\r";
 }
 
-void MessageParser::EmitHead(std::string_view bytes, bool is_cut, Output* out) {
-  Head head;
-  Framing framing;
-  std::string_view line = bytes.substr(0, start_line_size_ - 1);
-  StartLine start =
-      kind_ == MessageKind::kRequest ? ParseRequestLine(line, &head) : ParseStatusLine(line, &head);
-  if (start != StartLine::kGood)
-    return Fail(start == StartLine::kHttp2 ? Trouble::kHttp2 : Trouble::kGarbage);
-  std::string_view fields = bytes.substr(start_line_size_);
-  if (!is_cut) {  // without the empty line
-    fields.remove_suffix(fields.size() >= 2 && fields[fields.size() - 2] == '\r' ? 2 : 1);
+bool MessageParser::ParseHead(std::string_view bytes, const HeadLines* lines, Head* head,
+                              Framing* framing) {
+  const std::string_view line = bytes.substr(0, start_line_size_ - 1);
+  const StartLine start =
+      kind_ == MessageKind::kRequest ? ParseRequestLine(line, head) : ParseStatusLine(line, head);
+  bool is_good = start == StartLine::kGood;
+  if (is_good && lines != nullptr) {
+    is_good = ParseFields(bytes, *lines, head, framing);
+  } else if (is_good) {
+    std::string_view fields = bytes.substr(start_line_size_);
+    if (!head->is_truncated) {  // without the empty line
+      fields.remove_suffix(fields.size() >= 2 && fields[fields.size() - 2] == '\r' ? 2 : 1);
+    }
+    is_good = ParseFields(fields, head->is_truncated, head, framing);
   }
-  if (!ParseFields(fields, is_cut, &head, &framing)) return Fail(Trouble::kGarbage);
+  if (!is_good) Fail(start == StartLine::kHttp2 ? Trouble::kHttp2 : Trouble::kGarbage);
+  return is_good;
+}
+
+void MessageParser::EmitHead(std::string_view bytes, bool is_cut, const HeadLines* lines,
+                             Output* out) {
+  Head& head = out->heads.emplace_back();
+  Framing framing;
+  head.is_truncated = is_cut;
+  if (!ParseHead(bytes, lines, &head, &framing)) return out->heads.pop_back();
   in_head_ = false;
   RequestClass request = RequestClass::kOther;
   bool is_interim = head.status >= 100 && head.status < 200 && head.status != 101;
   if (kind_ == MessageKind::kResponse && !is_interim) request = PopExpected();
-  head.is_truncated = is_cut;
   ChooseBody(framing, request, &head);
-  out->events.push_back({EventKind::kHead, static_cast<uint32_t>(out->heads.size()), head_offset_});
-  out->heads.push_back(head);
+  out->events.push_back(
+      {EventKind::kHead, static_cast<uint32_t>(out->heads.size() - 1), head_offset_});
   EnterBody(head, request, out);
 }
 
@@ -309,7 +327,7 @@ void MessageParser::EmitCutHead(Output* out) {
   std::swap(parsed_, partial_);
   partial_.clear();
   const std::string_view bytes = base::AsText(parsed_.view());
-  if (start_line_size_ != 0) return EmitHead(bytes, true, out);
+  if (start_line_size_ != 0) return EmitHead(bytes, true, nullptr, out);
   Head head;
   if (kind_ != MessageKind::kRequest || !ParseCutRequestLine(bytes, &head)) return;
   head.is_truncated = true;

@@ -17,7 +17,6 @@
 
 namespace weft::protocols::http1 {
 
-inline constexpr size_t kMaxHeadBytes = 64 * 1024;      // head, and trailers, of one message
 inline constexpr size_t kMaxChunkLineBytes = 4 * 1024;  // chunk size with its extensions
 inline constexpr size_t kMaxExpected = 256;             // requests whose responses are outstanding
 
@@ -111,7 +110,9 @@ class MessageParser {
   // Just behind the empty line, or null. Looks at every byte once, however they are split.
   const char* FindEmptyLine(const char* p, const char* end);
   bool CheckStart(std::string_view head);
-  void EmitHead(std::string_view bytes, bool is_cut, Output* out);
+  // `lines`: of a head that was scanned in one pass, else null.
+  void EmitHead(std::string_view bytes, bool is_cut, const HeadLines* lines, Output* out);
+  bool ParseHead(std::string_view bytes, const HeadLines* lines, Head* head, Framing* framing);
   void EmitCutHead(Output* out);
   void EnterBody(const Head& head, RequestClass request, Output* out);
   void ChooseBody(const Framing& framing, RequestClass request, Head* head) const;

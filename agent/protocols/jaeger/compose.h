@@ -36,14 +36,14 @@ inline void CopyShort(uint8_t* to, const char* from, size_t n) {
   }
 }
 
-// An embedded message that is being written. `Room` is the expected number of bytes of its length.
-template <size_t Room>
+// An embedded message that is being written. `room` is the expected number of bytes of its length.
 class OpenMessage {
  public:
   OpenMessage() = default;
-  OpenMessage(base::ByteBuffer& out, uint32_t field) : begin_(out.size()) {
-    *out.Grow(1 + Room) = TagByte(field, otlp::WireType::kBytes);
-    out.Commit(1 + Room);
+  OpenMessage(base::ByteBuffer& out, uint32_t field, size_t room)
+      : begin_(out.size()), room_(room) {
+    *out.Grow(1 + room) = TagByte(field, otlp::WireType::kBytes);
+    out.Commit(1 + room);
   }
   size_t begin() const { return begin_; }
   // The same message after its bytes have been moved towards the front.
@@ -52,28 +52,28 @@ class OpenMessage {
     moved.begin_ -= bytes;
     return moved;
   }
-  bool HasContent(const base::ByteBuffer& out) const { return out.size() > begin_ + 1 + Room; }
+  bool HasContent(const base::ByteBuffer& out) const { return out.size() > begin_ + 1 + room_; }
   // Ends the message at `end`; what stands behind `end` moves along. Returns by how much.
   std::ptrdiff_t CloseAt(base::ByteBuffer& out, size_t end) {
-    const size_t content = begin_ + 1 + Room;
+    const size_t content = begin_ + 1 + room_;
     const size_t width = otlp::VarintSize(end - content);
-    if (width != Room) {
-      if (width > Room) out.Grow(width - Room);
+    if (width != room_) {
+      if (width > room_) out.Grow(width - room_);
       uint8_t* from = out.data() + content;
-      std::memmove(from + width - Room, from, out.size() - content);
-      if (width > Room) {
-        out.Commit(width - Room);
+      std::memmove(from + width - room_, from, out.size() - content);
+      if (width > room_) {
+        out.Commit(width - room_);
       } else {
-        out.Truncate(out.size() - (Room - width));
+        out.Truncate(out.size() - (room_ - width));
       }
     }
     otlp::PutVarint(out.data() + begin_ + 1, end - content);
-    return static_cast<std::ptrdiff_t>(width) - static_cast<std::ptrdiff_t>(Room);
+    return static_cast<std::ptrdiff_t>(width) - static_cast<std::ptrdiff_t>(room_);
   }
   void Close(base::ByteBuffer& out) { CloseAt(out, out.size()); }
 
  private:
-  size_t begin_ = 0;
+  size_t begin_ = 0, room_ = 0;
 };
 
 // An AnyValue to be written.
@@ -148,14 +148,16 @@ inline void PutText(base::ByteBuffer& out, uint32_t field, std::string_view text
 
 inline uint8_t* PutLittle64(uint8_t* p, uint32_t field, uint64_t value) {
   *p++ = TagByte(field, otlp::WireType::kFixed64);
-  for (int i = 0; i < 8; ++i) *p++ = static_cast<uint8_t>(value >> (8 * i));
-  return p;
+  if constexpr (std::endian::native == std::endian::big) value = __builtin_bswap64(value);
+  std::memcpy(p, &value, sizeof value);
+  return p + sizeof value;
 }
 
 // A bytes field that holds a big-endian number: half a trace id or a span id.
 inline uint8_t* PutBig64(uint8_t* p, uint64_t value) {
-  for (int i = 7; i >= 0; --i) *p++ = static_cast<uint8_t>(value >> (8 * i));
-  return p;
+  if constexpr (std::endian::native == std::endian::little) value = __builtin_bswap64(value);
+  std::memcpy(p, &value, sizeof value);
+  return p + sizeof value;
 }
 
 // The attributes of one span, event or resource in one buffer. Jaeger's clients append a tag each
@@ -173,6 +175,28 @@ class Attributes {
     seen_ |= bit;
     entries_[count_++] = {key.data(), key.size(), begin, out.size() - begin};
   }
+  // The same for a text, when kReadOver bytes behind the begin of `key` and of `text` may be read:
+  // short ones are then copied without a look at their size.
+  void PutShortText(base::ByteBuffer& out, std::string_view key, std::string_view text) {
+    const size_t content = 6 + key.size() + text.size();
+    if (key.size() > kReadOver || text.size() > kReadOver || count_ == kTracked || seen_ & Bit(key))
+      return Put(out, key, Value::Text(text));
+    uint8_t* p = out.Grow(content + 2 + kReadOver);
+    *p++ = TagByte(field_, otlp::WireType::kBytes);
+    *p++ = static_cast<uint8_t>(content);
+    *p++ = TagByte(otlp::field::kKey, otlp::WireType::kBytes);
+    *p++ = static_cast<uint8_t>(key.size());
+    std::memcpy(p, key.data(), kReadOver);
+    p += key.size();
+    *p++ = TagByte(otlp::field::kValue, otlp::WireType::kBytes);
+    *p++ = static_cast<uint8_t>(text.size() + 2);
+    *p++ = TagByte(otlp::field::kTextValue, otlp::WireType::kBytes);
+    *p++ = static_cast<uint8_t>(text.size());
+    std::memcpy(p, text.data(), kReadOver);
+    seen_ |= Bit(key);
+    entries_[count_++] = {key.data(), key.size(), out.size(), content + 2};
+    out.Commit(content + 2);
+  }
   void Remove(base::ByteBuffer& out, std::string_view key) {
     if ((seen_ & Bit(key)) == 0) return;
     for (size_t i = 0; i < count_; ++i) {
@@ -189,6 +213,8 @@ class Attributes {
       return;
     }
   }
+
+  static constexpr size_t kReadOver = 32;
 
  private:
   static constexpr size_t kTracked = 64;

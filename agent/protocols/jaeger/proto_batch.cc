@@ -27,6 +27,25 @@ using otlp::VarintTag;
 
 constexpr uint32_t kFloat64Tag = otlp::TagOf(6, otlp::WireType::kFixed64);
 
+// As otlp::ForEachField, with the fields that most are, short texts and messages, read in place.
+template <typename Use>
+bool EachField(ByteView message, Use&& use) {
+  const uint8_t* p = message.data();
+  const uint8_t* const end = p + message.size();
+  Field f;
+  while (p != end) {
+    const bool is_short = end - p >= 2 && p[0] >= 8 && (p[0] & 0x87) == 2 && p[1] <= end - p - 2;
+    if (is_short && p[1] < 0x80) {
+      f.tag = p[0], f.data = p + 2, f.size = p[1];
+      p = f.end();
+    } else if (!otlp::ReadField(p, end, &f)) {
+      return false;
+    }
+    if (!use(f)) return false;
+  }
+  return true;
+}
+
 uint64_t Big64(const uint8_t* p) {
   uint64_t v = 0;
   for (int i = 0; i < 8; ++i) v = v << 8 | p[i];
@@ -46,7 +65,7 @@ uint64_t ReadSpanId(ByteView raw) { return raw.size() == 8 ? Big64(raw.data()) :
 bool ReadTime(ByteView message, uint64_t* ns) {
   int64_t seconds = 0;
   int32_t nanos = 0;
-  const bool ok = otlp::ForEachField(message, [&](const Field& f) {
+  const bool ok = EachField(message, [&](const Field& f) {
     if (f.tag == VarintTag(1)) seconds = static_cast<int64_t>(f.number);
     if (f.tag == VarintTag(2)) nanos = static_cast<int32_t>(f.number);
     return true;
@@ -68,7 +87,7 @@ bool ReadTag(ByteView message, Tag* tag) {
   // ValueType counts otherwise than the TagType of the thrift form.
   static constexpr TagType kTypes[] = {TagType::kString, TagType::kBool, TagType::kLong,
                                        TagType::kDouble, TagType::kBinary};
-  return otlp::ForEachField(message, [&](const Field& f) {
+  return EachField(message, [&](const Field& f) {
     if (f.tag == BytesTag(1)) tag->key = f.text();
     if (f.tag == VarintTag(2)) {
       tag->type = f.number < std::size(kTypes) ? kTypes[f.number]
@@ -83,11 +102,24 @@ bool ReadTag(ByteView message, Tag* tag) {
   });
 }
 
+// A short key and a short text and nothing else: what most tags are. Else false.
+bool TryTextTag(ByteView message, Tag* tag) {
+  const size_t size = message.size();
+  if (size < 4 || message[0] != BytesTag(1) || message[1] >= 0x80 || size < 4u + message[1])
+    return false;
+  const uint8_t* const value = message.data() + 2 + message[1];
+  if (value[0] != BytesTag(3) || value[1] >= 0x80 || value[1] + message[1] + 4u != size)
+    return false;
+  tag->key = {reinterpret_cast<const char*>(message.data() + 2), message[1]};
+  tag->text = {reinterpret_cast<const char*>(value + 2), value[1]};
+  return true;
+}
+
 // Writes as it reads. One per request.
 class ProtoWriter {
  public:
-  ProtoWriter(base::ByteBuffer& out, size_t limit, DatagramReport& report)
-      : out_(out), limit_(limit), report_(report) {}
+  ProtoWriter(ByteView request, base::ByteBuffer& out, size_t limit, DatagramReport& report)
+      : end_(request.data() + request.size()), out_(out), limit_(limit), report_(report) {}
 
   bool expanded() const { return expanded_; }
 
@@ -95,12 +127,12 @@ class ProtoWriter {
   // of the same scope a ScopeSpans. The process of the batch may stand behind its spans.
   bool Batch(ByteView batch) {
     ByteView common{};
-    bool ok = otlp::ForEachField(batch, [&](const Field& f) {
+    bool ok = EachField(batch, [&](const Field& f) {
       if (f.tag == BytesTag(2)) common = f.view();
       return true;
     });
     return ok &&
-           otlp::ForEachField(
+           EachField(
                batch,
                [&](const Field& f) { return f.tag != BytesTag(1) || SpanOf(f.view(), common); }) &&
            (CloseResource(), !expanded_);
@@ -109,25 +141,21 @@ class ProtoWriter {
  private:
   bool SpanOf(ByteView message, ByteView common) {
     ByteView process = common;
-    const bool ok = otlp::ForEachField(message, [&](const Field& f) {
-      if (f.tag == BytesTag(10)) process = f.view();
-      return true;
-    });
-    if (!ok) return false;
+    bool has_references = false;
+    SpanFacts span;
+    if (!ScanSpan(message, span, process, has_references)) return false;
     if (!resource_open_ || !Same(process, process_)) {
       CloseResource();
       process_ = process;
-      resource_ = OpenMessage<3>(out_, field::kResourceSpans);
+      resource_ = OpenMessage(out_, field::kResourceSpans, 3);
       resource_open_ = true;
       if (!Process(process)) return false;
     }
-    SpanFacts span;
-    if (!ScanSpan(message, span)) return false;
     if (!scope_open_ || span.scope_name != scope_name_ || span.scope_version != scope_version_) {
       BeginScope(span);
     }
     ++report_.spans;
-    return Span(message, span);
+    return Span(message, span, has_references);
   }
 
   static bool Same(ByteView a, ByteView b) {
@@ -143,22 +171,22 @@ class ProtoWriter {
 
   void BeginScope(const SpanFacts& span) {
     if (scope_open_) scope_.Close(out_);
-    scope_ = OpenMessage<3>(out_, field::kScopeSpans);
+    scope_ = OpenMessage(out_, field::kScopeSpans, 3);
     scope_open_ = true;
     scope_name_ = span.scope_name, scope_version_ = span.scope_version;
     if (scope_name_.empty() && scope_version_.empty()) return;
-    OpenMessage<1> message(out_, field::kScope);
+    OpenMessage message(out_, field::kScope, 1);
     if (!scope_name_.empty()) PutText(out_, field::kScopeName, scope_name_);
     if (!scope_version_.empty()) PutText(out_, field::kScopeVersion, scope_version_);
     message.Close(out_);
   }
 
   bool Process(ByteView message) {
-    OpenMessage<2> resource(out_, field::kResource);
+    OpenMessage resource(out_, field::kResource, 2);
     attributes_.Start(field::kResourceAttribute);
     std::string_view name, hostname;
     bool has_host_name = false;
-    const bool ok = otlp::ForEachField(message, [&](const Field& f) {
+    const bool ok = EachField(message, [&](const Field& f) {
       if (f.tag == BytesTag(1)) name = f.text();
       if (f.tag != BytesTag(2)) return true;
       Tag tag;
@@ -192,16 +220,22 @@ class ProtoWriter {
   }
 
   // What decides about the envelopes and the fixed fields: everything but attributes and logs.
-  bool ScanSpan(ByteView message, SpanFacts& span) {
-    return otlp::ForEachField(message, [&](const Field& f) {
+  bool ScanSpan(ByteView message, SpanFacts& span, ByteView& process, bool& has_references) {
+    return EachField(message, [&](const Field& f) {
       if (f.tag == BytesTag(1)) ReadTraceId(f.view(), &span.trace_high, &span.trace_low);
       if (f.tag == BytesTag(2)) span.span = ReadSpanId(f.view());
       if (f.tag == BytesTag(3)) span.name = f.text();
       if (f.tag == VarintTag(5)) span.flags = static_cast<int32_t>(f.number);
       if (f.tag == BytesTag(6)) return ReadTime(f.view(), &span.start_ns);
       if (f.tag == BytesTag(7)) return ReadTime(f.view(), &span.duration_ns);
+      if (f.tag == BytesTag(10)) process = f.view();
+      has_references |= f.tag == BytesTag(4);
       if (f.tag != BytesTag(8)) return true;
       Tag tag;
+      if (TryTextTag(f.view(), &tag)) {
+        if (SpanFacts::MayTake(tag.key)) span.Take(tag);
+        return true;
+      }
       if (!ReadTag(f.view(), &tag)) return false;
       span.Take(tag);
       return true;
@@ -209,23 +243,27 @@ class ProtoWriter {
   }
 
   // Tags are looked at a second time here, because the scope had to be known before.
-  bool Span(ByteView message, SpanFacts& span) {
-    OpenMessage<2> open(out_, field::kSpan);
+  bool Span(ByteView message, SpanFacts& span, bool has_references) {
+    OpenMessage open(out_, field::kSpan, 2);
     attributes_.Start(field::kAttribute);
-    const bool ok = otlp::ForEachField(message, [&](const Field& f) {
+    const bool ok = EachField(message, [&](const Field& f) {
       if (f.tag == BytesTag(9)) return Log(f.view());
       if (f.tag != BytesTag(8)) return true;
       Tag tag;
-      if (!ReadTag(f.view(), &tag)) return false;
+      const bool is_text = TryTextTag(f.view(), &tag);
+      if (!is_text && !ReadTag(f.view(), &tag)) return false;
       if (!Room(tag.key.size() + tag.text.size() + tag.binary.size())) return false;
-      if (span.Take(tag) == TagUse::kAttribute) {
+      if (is_text && !SpanFacts::MayTake(tag.key) &&
+          static_cast<size_t>(end_ - f.end()) >= Attributes::kReadOver) {
+        attributes_.PutShortText(out_, tag.key, tag.text);
+      } else if (span.Take(tag) == TagUse::kAttribute) {
         PutTag(out_, attributes_, tag);
       } else {
         attributes_.Remove(out_, tag.key);
       }
       return true;
     });
-    if (!ok || !References(message, span)) return false;
+    if (!ok || (has_references && !References(message, span))) return false;
     const Status status = span.ToStatus();
     if (!Room(ScalarTextBytes(span, status))) return false;
     PutSpanScalars(out_, attributes_, span, status);
@@ -236,10 +274,10 @@ class ProtoWriter {
   // Like the thrift form; there the parent has a field of its own, here it is a reference only.
   bool References(ByteView message, SpanFacts& span) {
     const auto each = [&](auto visit) {
-      return otlp::ForEachField(message, [&](const Field& f) {
+      return EachField(message, [&](const Field& f) {
         if (f.tag != BytesTag(4)) return true;
         Reference r;
-        const bool ok = otlp::ForEachField(f.view(), [&](const Field& g) {
+        const bool ok = EachField(f.view(), [&](const Field& g) {
           if (g.tag == BytesTag(1)) ReadTraceId(g.view(), &r.trace_high, &r.trace_low);
           if (g.tag == BytesTag(2)) r.span = ReadSpanId(g.view());
           if (g.tag == VarintTag(3)) r.type = static_cast<int32_t>(g.number);
@@ -267,11 +305,11 @@ class ProtoWriter {
   }
 
   bool Log(ByteView message) {
-    OpenMessage<1> event(out_, field::kEvent);
+    OpenMessage event(out_, field::kEvent, 1);
     event_attributes_.Start(field::kEventAttribute);
     uint64_t time_ns = 0;
     std::string_view name;
-    const bool ok = otlp::ForEachField(message, [&](const Field& f) {
+    const bool ok = EachField(message, [&](const Field& f) {
       if (f.tag == BytesTag(1)) return ReadTime(f.view(), &time_ns);
       if (f.tag != BytesTag(2)) return true;
       Tag tag;
@@ -298,11 +336,12 @@ class ProtoWriter {
     return false;
   }
 
+  const uint8_t* const end_;  // of the request
   base::ByteBuffer& out_;
   const size_t limit_;
   DatagramReport& report_;
   bool expanded_ = false, resource_open_ = false, scope_open_ = false;
-  OpenMessage<3> resource_, scope_;
+  OpenMessage resource_, scope_;
   ByteView process_;  // of the open ResourceSpans
   std::string_view scope_name_, scope_version_;
   Attributes attributes_;  // of the resource, then of each span
@@ -315,8 +354,8 @@ TranscodeStatus TranscodeProto(base::ByteView request, base::ByteBuffer* out,
                                DatagramReport* report) {
   *report = {};
   const size_t begin = out->size();
-  ProtoWriter writer(*out, begin + kMaxExpansion * request.size() + kFreeBytes, *report);
-  const bool ok = otlp::ForEachField(
+  ProtoWriter writer(request, *out, begin + kMaxExpansion * request.size() + kFreeBytes, *report);
+  const bool ok = EachField(
       request, [&](const Field& f) { return f.tag != BytesTag(1) || writer.Batch(f.view()); });
   if (ok) return TranscodeStatus::kDone;
   out->Truncate(begin);

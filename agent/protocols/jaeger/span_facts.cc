@@ -84,12 +84,6 @@ StatusCode FromHttp(int code, model::SpanKind kind) {
 
 }  // namespace
 
-uint64_t Nanoseconds(int64_t us) {
-  if (us <= 0) return 0;
-  const uint64_t n = static_cast<uint64_t>(us);
-  return n > UINT64_MAX / 1000 ? UINT64_MAX : n * 1000;
-}
-
 TagUse SpanFacts::Take(const Tag& tag) {
   const auto take_text = [&](std::string_view* field) {
     if (tag.type != TagType::kString) return TagUse::kAttribute;

@@ -28,7 +28,11 @@ struct Status {
 };
 
 // Thrift's microseconds as nanoseconds; clamped at both ends instead of wrapped.
-uint64_t Nanoseconds(int64_t us);
+inline uint64_t Nanoseconds(int64_t us) {
+  if (us <= 0) return 0;
+  const uint64_t n = static_cast<uint64_t>(us);
+  return n > UINT64_MAX / 1000 ? UINT64_MAX : n * 1000;
+}
 
 enum class TagUse : uint8_t { kAttribute, kConsumed };
 
@@ -46,6 +50,13 @@ struct SpanFacts {
   int http_status = -1;
   std::string_view description, http_message;
 
+  // False for keys of which Take would say kAttribute, whatever their value: all but a few.
+  static bool MayTake(std::string_view key) {
+    constexpr uint32_t kSizes = 1u << 5 | 1u << 9 | 1u << 14 | 1u << 15 | 1u << 16 | 1u << 17 |
+                                1u << 18 | 1u << 19 | 1u << 20 | 1u << 23;
+    if (key.size() > 23 || (kSizes >> key.size() & 1) == 0) return false;
+    return key[0] == 'o' || key[0] == 'h' || key[0] == 's' || key[0] == 'e' || key[0] == 'w';
+  }
   // Looks at one tag of the span. kConsumed: it became a field and is no attribute.
   TagUse Take(const Tag& tag);
   Status ToStatus() const;

@@ -69,7 +69,7 @@ inline void PutSpanScalars(base::ByteBuffer& out, Attributes& attributes, const 
   out.Commit(static_cast<size_t>(p - start));
 
   if (status.code == StatusCode::kUnset && status.message.empty()) return;
-  OpenMessage<1> message(out, field::kStatus);
+  OpenMessage message(out, field::kStatus, 1);
   if (!status.message.empty()) PutText(out, field::kStatusMessage, status.message);
   if (status.code != StatusCode::kUnset) {
     otlp::Writer(out).Uint(field::kStatusCode, static_cast<uint64_t>(status.code));
@@ -79,7 +79,7 @@ inline void PutSpanScalars(base::ByteBuffer& out, Attributes& attributes, const 
 
 inline void PutLink(base::ByteBuffer& out, const Reference& r) {
   namespace field = otlp::field;
-  OpenMessage<1> link(out, field::kLink);
+  OpenMessage link(out, field::kLink, 1);
   uint8_t* const p = out.Grow(32);
   const uint8_t* const end =
       PutIds(p, field::kLinkTraceId, r.trace_high, r.trace_low, field::kLinkSpanId, r.span);

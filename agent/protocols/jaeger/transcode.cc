@@ -30,12 +30,19 @@ class Seen {
 };
 constexpr uint32_t Ids(auto... ids) { return ((1u << ids) | ...); }
 
+// What is shorter than this usually makes less than 16 KiB, a length of two bytes.
+constexpr size_t kShortInput = 14 << 10;
+
 // Reads one emitBatch call and writes as it reads. One per datagram.
 template <typename Reader>
 class BatchWriter {
  public:
   BatchWriter(Reader& reader, base::ByteBuffer& out, size_t limit, DatagramReport& report)
-      : reader_(reader), out_(out), limit_(limit), report_(report) {}
+      : reader_(reader),
+        out_(out),
+        limit_(limit),
+        report_(report),
+        envelope_room_(reader.left() < kShortInput ? 2 : 3) {}
 
   // The arguments of emitBatch: a struct whose field 1 is the Batch.
   bool Arguments() {
@@ -59,7 +66,7 @@ class BatchWriter {
 
  private:
   void Batch() {
-    OpenMessage<3> envelope(out_, field::kResourceSpans);
+    OpenMessage envelope(out_, field::kResourceSpans, envelope_room_);
     Seen seen;
     for (Field f; (f = reader_.NextField(f.id)).type != Type::kStop;) {
       if (f.id == 1 && f.type == Type::kStruct && !seen.All(Ids(1))) {
@@ -102,7 +109,7 @@ class BatchWriter {
   }
 
   void Process() {
-    OpenMessage<2> resource(out_, field::kResource);
+    OpenMessage resource(out_, field::kResource, 2);
     attributes_.Start(field::kResourceAttribute);
     std::string_view name, hostname;
     bool has_host_name = false;
@@ -154,10 +161,10 @@ class BatchWriter {
   void Spans() {
     const thrift::ListHead list = reader_.List();
     if (list.element != Type::kStruct && list.count > 0) reader_.Fail();
-    OpenMessage<3> scope;
+    OpenMessage scope;
     std::string_view name, version;  // of the open scope
     for (uint32_t i = 0; i < list.count && reader_.ok(); ++i) {
-      if (i == 0) scope = OpenMessage<3>(out_, field::kScopeSpans);
+      if (i == 0) scope = OpenMessage(out_, field::kScopeSpans, envelope_room_);
       const size_t begin = out_.size();
       SpanFacts span;
       Span(span);
@@ -172,14 +179,14 @@ class BatchWriter {
 
   // Makes the span that begins at `begin` and ends the buffer the first of a new ScopeSpans, or of
   // `scope` itself as long as nothing else is in there.
-  void BeginScope(OpenMessage<3>& scope, size_t begin, bool reuse, std::string_view name,
+  void BeginScope(OpenMessage& scope, size_t begin, bool reuse, std::string_view name,
                   std::string_view version) {
     if (!reuse) begin += static_cast<size_t>(scope.CloseAt(out_, begin));
     const size_t span_end = out_.size();
-    OpenMessage<3> next = scope;
-    if (!reuse) next = OpenMessage<3>(out_, field::kScopeSpans);
+    OpenMessage next = scope;
+    if (!reuse) next = OpenMessage(out_, field::kScopeSpans, envelope_room_);
     if (!name.empty() || !version.empty()) {
-      OpenMessage<1> message(out_, field::kScope);
+      OpenMessage message(out_, field::kScope, 1);
       if (!name.empty()) PutText(out_, field::kScopeName, name);
       if (!version.empty()) PutText(out_, field::kScopeVersion, version);
       message.Close(out_);
@@ -189,11 +196,12 @@ class BatchWriter {
   }
 
   void Span(SpanFacts& span) {
-    OpenMessage<2> message(out_, field::kSpan);
+    OpenMessage message(out_, field::kSpan, 2);
     attributes_.Start(field::kAttribute);
     Seen seen;
     Reader references(base::ByteView{});
-    for (Field f; (f = reader_.NextField(f.id)).type != Type::kStop;) {
+    Field f{.type = Type::kStop, .flag = false, .id = UsualSpanFields(span, seen)};
+    while ((f = reader_.NextField(f.id)).type != Type::kStop) {
       if (f.type == Type::kI64) {
         if (!SpanNumber(f.id, span)) {
           reader_.I64();
@@ -207,13 +215,7 @@ class BatchWriter {
         references = reader_;  // read again when the parent is known
         thrift::SkipField(reader_, f);
       } else if (f.id == 10 && f.type == Type::kList) {
-        EachTag([&](const Tag& tag) {
-          if (span.Take(tag) == TagUse::kAttribute) {
-            PutTag(out_, attributes_, tag);
-          } else {
-            attributes_.Remove(out_, tag.key);
-          }
-        });
+        SpanTags(span);
       } else if (f.id == 11 && f.type == Type::kList) {
         Logs();
       } else {
@@ -227,6 +229,54 @@ class BatchWriter {
     if (references.left() > 0) References(references, span);
     SpanScalars(span);
     message.Close(out_);
+  }
+
+  // The numbers and the name, as far as they come in the order in which every writer puts them.
+  // Returns the id of the last one read.
+  int16_t UsualSpanFields(SpanFacts& span, Seen& seen) {
+    Reader r({reader_.position(), reader_.left()});
+    const int16_t last = ReadUsualSpanFields(r, span, seen);
+    reader_.MoveTo(r);
+    return last;
+  }
+  static int16_t ReadUsualSpanFields(Reader& r, SpanFacts& span, Seen& seen) {
+    uint64_t* const ids[] = {&span.trace_low, &span.trace_high, &span.span, &span.parent};
+    for (int16_t id = 1; id <= 4; ++id) {
+      if (!r.TryField(id - 1, id, Type::kI64)) return id - 1;
+      *ids[id - 1] = static_cast<uint64_t>(r.I64());
+      seen.Add(id);
+    }
+    if (!r.TryField(4, 5, Type::kBinary)) return 4;
+    span.name = r.Binary();
+    seen.Add(5);
+    if (!r.TryField(5, 7, Type::kI32)) return 5;
+    span.flags = r.I32();
+    seen.Add(7);
+    if (!r.TryField(7, 8, Type::kI64)) return 7;
+    span.start_ns = Nanoseconds(r.I64());
+    seen.Add(8);
+    if (!r.TryField(8, 9, Type::kI64)) return 8;
+    span.duration_ns = Nanoseconds(r.I64());
+    seen.Add(9);
+    return 9;
+  }
+
+  void SpanTags(SpanFacts& span) {
+    const thrift::ListHead list = reader_.List();
+    if (list.element != Type::kStruct && list.count > 0) reader_.Fail();
+    for (uint32_t i = 0; i < list.count && reader_.ok(); ++i) {
+      Tag tag;
+      const bool is_text = reader_.TryTextTag(&tag.key, &tag.text);
+      if (!is_text && !ReadTag(tag)) return;
+      if (!Room(tag.key.size() + tag.text.size() + tag.binary.size())) return;
+      if (is_text && !SpanFacts::MayTake(tag.key) && reader_.left() >= Attributes::kReadOver) {
+        attributes_.PutShortText(out_, tag.key, tag.text);
+      } else if (span.Take(tag) == TagUse::kAttribute) {
+        PutTag(out_, attributes_, tag);
+      } else {
+        attributes_.Remove(out_, tag.key);
+      }
+    }
   }
 
   bool SpanNumber(int16_t id, SpanFacts& span) {
@@ -312,7 +362,7 @@ class BatchWriter {
   }
 
   void Log() {
-    OpenMessage<1> event(out_, field::kEvent);
+    OpenMessage event(out_, field::kEvent, 1);
     event_attributes_.Start(field::kEventAttribute);
     int64_t time_us = 0;
     std::string_view name;
@@ -411,6 +461,7 @@ class BatchWriter {
   base::ByteBuffer& out_;
   const size_t limit_;
   DatagramReport& report_;
+  const size_t envelope_room_;
   bool expanded_ = false;
   Attributes attributes_;  // of the resource, then of each span
   Attributes event_attributes_;

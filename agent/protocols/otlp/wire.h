@@ -23,8 +23,14 @@ constexpr uint32_t VarintTag(uint32_t field) { return TagOf(field, WireType::kVa
 bool ReadLongVarint(const uint8_t*& p, const uint8_t* end, int max_bytes, uint64_t* value);
 
 inline bool ReadVarint(const uint8_t*& p, const uint8_t* end, int max_bytes, uint64_t* value) {
-  if (p != end && *p < 0x80) {
+  if (p != end && *p < 0x80) [[likely]] {
     *value = *p++;
+    return true;
+  }
+  // Lengths of spans and events.
+  if (end - p >= 2 && p[1] < 0x80) [[likely]] {
+    *value = (p[0] & 0x7fu) | uint64_t{p[1]} << 7;
+    p += 2;
     return true;
   }
   return ReadLongVarint(p, end, max_bytes, value);
@@ -42,8 +48,9 @@ struct Field {
 };
 
 // Reads the field at `p` (p != end) and moves behind it. False for what protobuf cannot read
-// either: cut off, field number 0, group or unknown wire types, overlong varints.
-inline bool ReadField(const uint8_t*& p, const uint8_t* end, Field* f) {
+// either: cut off, field number 0, group or unknown wire types, overlong varints. Inline where the
+// index has one loop per message: the call was a quarter of its time.
+[[gnu::always_inline]] inline bool ReadField(const uint8_t*& p, const uint8_t* end, Field* f) {
   uint64_t tag;
   if (!ReadVarint(p, end, 5, &tag) || tag > UINT32_MAX || tag < 8) return false;
   f->tag = static_cast<uint32_t>(tag);

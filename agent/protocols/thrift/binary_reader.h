@@ -67,6 +67,25 @@ class BinaryReader : public Cursor {
   std::string_view Binary() { return Take(Big<uint32_t>()); }
   std::string_view Uuid() { return Take(16); }
 
+  // As in CompactReader.
+  bool TryTextTag(std::string_view* key, std::string_view* text) {
+    static constexpr uint8_t kKey[] = {11, 0, 1, 0, 0, 0}, kText[] = {11, 0, 3, 0, 0, 0};
+    static constexpr uint8_t kType[] = {8, 0, 2, 0, 0, 0, 0};
+    constexpr size_t kShortest = 22;
+    if (left() < kShortest || std::memcmp(p_, kKey, 6) != 0 || left() - kShortest < p_[6])
+      return false;
+    const uint8_t* const behind_key = p_ + 7 + p_[6];
+    const size_t size = behind_key[13];
+    if (std::memcmp(behind_key, kType, 7) != 0 || std::memcmp(behind_key + 7, kText, 6) != 0 ||
+        static_cast<size_t>(end_ - behind_key) < 15 + size || behind_key[14 + size] != 0) {
+      return false;
+    }
+    *key = {reinterpret_cast<const char*>(p_ + 7), p_[6]};
+    *text = {reinterpret_cast<const char*>(behind_key + 14), size};
+    p_ = behind_key + 15 + size;
+    return true;
+  }
+
   ListHead List() {
     ListHead list;
     const uint8_t type = U8();

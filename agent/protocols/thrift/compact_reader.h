@@ -71,6 +71,24 @@ class CompactReader : public Cursor {
   std::string_view Binary() { return Take(Varint(5)); }
   std::string_view Uuid() { return Take(16); }
 
+  // Takes a struct whose fields are text 1, i32 2 of value 0 and text 3, both texts short: what
+  // most tags of Jaeger are. False when anything else comes next; then nothing is taken.
+  bool TryTextTag(std::string_view* key, std::string_view* text) {
+    constexpr size_t kShortest = 7;
+    if (left() < kShortest || p_[0] != 0x18 || p_[1] >= 0x80 || left() - kShortest < p_[1])
+      return false;
+    const uint8_t* const behind_key = p_ + 2 + p_[1];
+    const size_t size = behind_key[3];
+    if (behind_key[0] != 0x15 || behind_key[1] != 0 || behind_key[2] != 0x18 || size >= 0x80 ||
+        static_cast<size_t>(end_ - behind_key) < 5 + size || behind_key[4 + size] != 0) {
+      return false;
+    }
+    *key = {reinterpret_cast<const char*>(p_ + 2), p_[1]};
+    *text = {reinterpret_cast<const char*>(behind_key + 4), size};
+    p_ = behind_key + 5 + size;
+    return true;
+  }
+
   ListHead List() {
     const uint8_t head = U8();
     ListHead list;
@@ -129,6 +147,7 @@ class CompactReader : public Cursor {
   // At most `max_bytes` long: an overlong number is damage, not a number.
   uint64_t Varint(int max_bytes) {
     if (p_ != end_ && *p_ < 0x80) return *p_++;
+    if (left() >= 10) return LongVarint(max_bytes);
     uint64_t value = 0;
     for (int i = 0; i < max_bytes; ++i) {
       const uint64_t byte = U8();
@@ -136,6 +155,35 @@ class CompactReader : public Cursor {
       if (byte < 0x80) return ok() ? value : 0;
     }
     return Fail(), 0;
+  }
+  // With ten bytes or more left. Ids are random numbers: a loop over their bytes would be
+  // mispredicted at nearly every end.
+  uint64_t LongVarint(int max_bytes) {
+    uint64_t word = LoadLittle64(p_);
+    const uint64_t ends = ~word & 0x8080808080808080;
+    if (ends != 0) {
+      const int size = std::countr_zero(ends) / 8 + 1;
+      if (size > max_bytes) return Fail(), 0;
+      p_ += size;
+      return Pack7(word & (ends ^ (ends - 1)));
+    }
+    const uint64_t ninth = p_[8], tenth = p_[9];
+    const bool is_nine = ninth < 0x80;
+    if (max_bytes < 10 || (!is_nine && tenth >= 0x80)) return Fail(), 0;
+    p_ += is_nine ? 9 : 10;
+    return Pack7(word) | (ninth & 0x7f) << 56 | (is_nine ? 0 : tenth << 63);
+  }
+  static uint64_t LoadLittle64(const uint8_t* p) {
+    uint64_t word;
+    std::memcpy(&word, p, sizeof word);
+    return std::endian::native == std::endian::little ? word : __builtin_bswap64(word);
+  }
+  // The low seven bits of each byte, side by side.
+  static uint64_t Pack7(uint64_t word) {
+    word &= 0x7f7f7f7f7f7f7f7f;
+    word = (word & 0x007f007f007f007f) | (word & 0x7f007f007f007f00) >> 1;
+    word = (word & 0x00003fff00003fff) | (word & 0x3fff00003fff0000) >> 2;
+    return (word & 0x0fffffff) | (word & 0x0fffffff00000000) >> 4;
   }
   static int64_t ZigZag(uint64_t n) {
     return static_cast<int64_t>(n >> 1) ^ -static_cast<int64_t>(n & 1);

@@ -14,6 +14,7 @@
 #include "go.skel.h"
 #include "sources/ebpf/connection_table.h"
 #include "sources/ebpf/go/go.h"
+#include "sources/ebpf/pressure.h"
 #include "sources/ebpf/programs.h"
 #include "sources/ebpf/record_view.h"
 #include "sources/ebpf/tls/tls.h"
@@ -55,15 +56,23 @@ base::ConfigBlock Describe(Options& options) {
                .max = WEFT_CAPTURE_MAX},
               {.key = "ring_bytes",
                .value = &options.ring_bytes,
-               .doc = "bytes; ring buffer of each CPU, rounded down to a power of two; all "
-                      "together at most 64 MiB",
+               .doc = "bytes; ring buffer of each CPU for what a small one in front of it (at most "
+                      "256 KiB) cannot hold, rounded down to a power of two; all together at most "
+                      "64 MiB",
                .min = 64 << 10,
                .max = 64 << 20},
               {.key = "max_connections",
                .value = &options.max_connections,
-               .doc = "sockets remembered; the oldest is forgotten first",
+               .doc = "sockets remembered; the oldest is forgotten first; the tables of the "
+                      "kernel side are sized by it",
                .min = 64,
                .max = 1 << 22},
+              {.key = "cgroup_bytes_per_second",
+               .value = &options.cgroup_bytes_per_second,
+               .doc = "bytes that one container may put into the rings when weft cannot keep up, "
+                      "so that it cannot blind weft to the others; 0: any number",
+               .min = 0,
+               .max = int64_t{1} << 40},
               {.key = "data_hook",
                .value = &options.data_hook,
                .doc = "the kernel hook that carries the data; auto: the best that works",
@@ -199,6 +208,7 @@ struct Capture::State {
   std::optional<model::SegmentBatch> stuck;  // the sink said busy
   uint64_t stuck_records = 0;
   uint64_t drained = 0;  // records of this drain
+  Pressure pressure;
   KernelCounters last_counters;
   uint64_t counted_ns = 0;
   model::ProcessKey last_key;
@@ -220,7 +230,8 @@ Capture::State::State(const Options& o, const Deps& d)
                             "Sockets forgotten because max_connections was reached.")),
       open_connections(d.metrics.Get(base::MetricKind::kGauge, "weft_capture_connections",
                                      "Sockets remembered.")),
-      table(static_cast<size_t>(o.max_connections), OwnNetworkNamespace()) {
+      table(static_cast<size_t>(o.max_connections), OwnNetworkNamespace()),
+      pressure(d.metrics, CgroupPath) {
   for (const std::string& reason : DropReasonNames()) {
     dropped[reason] =
         &d.metrics.Get(base::MetricKind::kCounter, "weft_capture_dropped_records_total",
@@ -426,6 +437,7 @@ void Capture::State::CountKernel() {
     }
   }
   unread_buffers.Add(now.unread_buffers - last_counters.unread_buffers);
+  pressure.Look(deps.clock.MonotonicNs(), now, [this] { return programs->DropsByCgroup(); });
   last_counters = now;
 }
 
@@ -449,8 +461,15 @@ base::Status Capture::Start() {
   state_->additions.Stop(state_->outcome);
   if (!state_->outcome.ok()) return base::Context("capture", state_->outcome);
   state_->programs = std::move(*programs);
+  // The search for libraries and Go programs takes seconds: the data comes behind it.
   state_->additions.Start(*state_->programs, state_->options, state_->deps.clock,
                           state_->deps.metrics, [this] { state_->Drain(false); });
+  if (base::Status attached = state_->programs->Attach(); !attached.ok()) {
+    state_->additions.Stop(attached);
+    state_->programs.reset();
+    state_->outcome = attached;
+    return base::Context("capture", attached);
+  }
   state_->Arm(kIdlePeriod);
   return base::Ok();
 }
@@ -499,7 +518,9 @@ model::ProcessRef Capture::UdpPeer(const model::Endpoint& peer) {
 bool Capture::running() const { return state_->programs != nullptr; }
 
 std::vector<FeatureReport> Capture::features() const {
-  return AllFeatures(state_->outcome, state_->rungs, state_->additions);
+  std::vector<FeatureReport> rows = AllFeatures(state_->outcome, state_->rungs, state_->additions);
+  if (running()) rows.push_back(state_->pressure.Row());
+  return rows;
 }
 
 }  // namespace weft::sources::ebpf

@@ -32,6 +32,7 @@ Ladder Climb(std::string_view hook, const weft_settings& settings, const OwnerOf
       report.reason = "not needed: a better hook works";
     } else if (auto object = Try(rung, settings, owner_of); object.ok()) {
       ladder.in_use = std::move(*object);
+      ladder.rung = &rung;
       ladder.state_in = rung.state_in;
     } else {
       report.reason = std::string(object.status().message());

@@ -25,6 +25,7 @@ struct RungReport {
 
 struct Ladder {
   std::unique_ptr<Object> in_use;  // attached; null when every rung was refused
+  const Rung* rung = nullptr;      // of `in_use`
   StateIn state_in = StateIn::kSockets;
   std::vector<RungReport> rungs;  // all, in order
 };

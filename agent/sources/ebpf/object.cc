@@ -16,20 +16,44 @@ namespace weft::sources::ebpf {
 namespace {
 
 constexpr char kSettingsMap[] = ".rodata.settings";
+constexpr size_t kLogged = 500, kReason = 160;  // bytes
+
+thread_local std::string load_refusal;  // why the load under way fails, as far as libbpf said it
 
 int LogLibbpf(enum libbpf_print_level level, const char* format, va_list arguments) {
   if (level == LIBBPF_DEBUG) return 0;
-  char line[512];
-  int n = std::vsnprintf(line, sizeof line, format, arguments);
-  std::string_view text(line, std::min<size_t>(std::max(n, 0), sizeof line - 1));
-  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  spdlog::debug("{}", text);
+  va_list again;
+  va_copy(again, arguments);
+  std::string text(static_cast<size_t>(std::max(std::vsnprintf(nullptr, 0, format, again), 0)), 0);
+  va_end(again);
+  const int n = std::vsnprintf(text.data(), text.size() + 1, format, arguments);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (load_refusal.empty()) load_refusal = RefusalIn(text);
+  spdlog::debug("{}", std::string_view(text).substr(0, kLogged));
   return n;
 }
 
 }  // namespace
 
 void QuietLibbpf() { libbpf_set_print(LogLibbpf); }
+
+std::string RefusalIn(std::string_view said) {
+  constexpr std::string_view kBegin = "-- BEGIN PROG LOAD LOG --\n", kCounts = "processed ";
+  const size_t log = said.find(kBegin);
+  const size_t name = said.find('\'');
+  if (log == said.npos || name == said.npos) return {};
+  const std::string_view program = said.substr(name + 1, said.find('\'', name + 1) - name - 1);
+  // The verifier's last line but for its counts.
+  std::string_view line, last;
+  for (std::string_view rest = said.substr(log + kBegin.size()); !rest.empty();) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    line = rest.substr(0, end);
+    if (line.starts_with(kCounts) || line.starts_with("-- END")) break;
+    if (!line.empty()) last = line;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return std::string(program) + ": " + std::string(last.substr(0, kReason));
+}
 
 base::Status KernelError(std::string_view what, int error) {
   error = std::abs(error);
@@ -82,12 +106,17 @@ base::Status Object::ShareMaps(const Object& owner) {
 }
 
 void Object::SetMaxEntries(const char* map, uint32_t entries) {
-  bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, map), entries);
+  struct bpf_map* found = bpf_object__find_map_by_name(object_, map);
+  if (found != nullptr) bpf_map__set_max_entries(found, entries);
 }
 
 base::Status Object::Load() {
+  load_refusal.clear();
   int error = bpf_object__load(object_);
-  return error == 0 ? base::Ok() : KernelError("load the programs", error);
+  if (error == 0) return base::Ok();
+  const base::Status refused = KernelError("load the programs", error);
+  if (load_refusal.empty()) return refused;
+  return base::Error(std::string(refused.message()) + ", " + load_refusal);
 }
 
 void Object::Skip(const std::string& program) {

@@ -26,6 +26,9 @@ using ElfBytes = const void* (*)(size_t* size);
 base::Status KernelError(std::string_view what, int error);
 // libbpf's warnings go to the log at debug level; nothing reaches the terminal.
 void QuietLibbpf();
+// "program: the verifier's reason", when libbpf said in this message that a program was refused;
+// else empty.
+std::string RefusalIn(std::string_view said);
 
 // Threads: one. Owns: programs, links, and the maps that it does not share.
 // Order: Open Load Attach? Detach*.
@@ -38,7 +41,7 @@ class Object {
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
 
-  // Before Load.
+  // Before Load. A map that is not there, or that is another object's, is left alone.
   void SetMaxEntries(const char* map, uint32_t entries);
   base::Status Load();
   // Before Load: this program is not wanted. One that is not there is not either.

@@ -9,7 +9,9 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <string>
+#include <utility>
 
 #include "abi/weft_abi.h"
 #include "conn.skel.h"
@@ -20,6 +22,16 @@ namespace {
 
 constexpr uint64_t kAllRingsBytes = 64 << 20;
 constexpr uint64_t kSmallestRingBytes = 64 << 10;
+constexpr uint64_t kCachedRingBytes = 256 << 10;
+constexpr uint64_t kMsPerSecond = 1000;
+constexpr size_t kCgroupsRead = 4096;  // what the map holds
+
+// Maps whose size follows max_connections, and how many connections share an entry.
+constexpr std::pair<const char*, uint32_t> kScaledMaps[] = {
+    {"message_ends", 1}, {"tls_sessions", 4}, {"go_calls", 4},
+    {"goroutines", 4},   {"go_errands", 4},   {"go_handshakes", 16},
+};
+constexpr uint32_t kSmallestMap = 64;
 
 // What holds for every object, asked before the load because the load's own errors do not say it.
 base::Status CheckKernel() {
@@ -59,6 +71,8 @@ struct Programs::State {
   std::unique_ptr<Object> conn;  // owns the maps
   StateIn conn_state_in = StateIn::kSockets;
   std::unique_ptr<Object> data;  // the rung in use
+  const Rung* rung = nullptr;
+  uint32_t max_connections = 0;
   unsigned cpus = 0;
   std::vector<struct ring_buffer*> rings;
   std::vector<int> ring_maps;
@@ -92,6 +106,10 @@ uint64_t RingBytes(uint64_t wanted, unsigned cpus) {
   return std::bit_floor(std::max(bytes, kSmallestRingBytes));
 }
 
+uint64_t SmallRingBytes(uint64_t large) {
+  return std::clamp(large / 4, kSmallestRingBytes, kCachedRingBytes);
+}
+
 base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
                                                         std::vector<RungReport>* rungs) {
   QuietLibbpf();
@@ -104,7 +122,7 @@ base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
     return prepared;
   }
   Ladder ladder = Climb(options.data_hook, state.settings,
-                        [&](StateIn state_in) { return programs->Conn(options, state_in); });
+                        [&](StateIn state_in) { return programs->Conn(state_in); });
   *rungs = std::move(ladder.rungs);
   if (ladder.in_use == nullptr) {
     std::string reasons;
@@ -114,6 +132,8 @@ base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
     return base::Error("no hook carries the data: " + reasons);
   }
   state.data = std::move(ladder.in_use);
+  state.data->Detach();
+  state.rung = ladder.rung;
   return programs;
 }
 
@@ -129,17 +149,25 @@ base::Status Programs::State::Prepare(const Options& options) {
   settings.own_tgid = static_cast<uint32_t>(getpid());
   settings.head_bytes =
       static_cast<uint32_t>(std::clamp<int64_t>(options.head_bytes, 64, WEFT_CAPTURE_MAX));
+  const uint64_t large = RingBytes(static_cast<uint64_t>(options.ring_bytes), this->cpus);
+  settings.large_ring_bytes = static_cast<uint32_t>(large);
+  settings.small_ring_bytes = static_cast<uint32_t>(SmallRingBytes(large));
+  const uint64_t rate = static_cast<uint64_t>(options.cgroup_bytes_per_second) / kMsPerSecond;
+  settings.cgroup_bytes_per_ms = static_cast<uint32_t>(rate);
+  settings.cgroup_burst = static_cast<uint32_t>(large / 2);  // never a ring for one alone
+  settings.cgroup_fill_ms = static_cast<uint32_t>(rate == 0 ? 0 : settings.cgroup_burst / rate + 1);
+  max_connections = static_cast<uint32_t>(options.max_connections);
   return base::Ok();
 }
 
 StateIn Programs::state_in() const { return state_->conn_state_in; }
 
 // Loaded when the first rung asks for it: most kernels never need the other kind.
-base::Result<const Object*> Programs::Conn(const Options& options, StateIn state_in) {
+base::Result<const Object*> Programs::Conn(StateIn state_in) {
   if (state_->conn == nullptr || state_->conn_state_in != state_in) {
     state_->FreeRings();
     state_->conn.reset();
-    if (base::Status loaded = LoadConn(options, state_in); !loaded.ok()) {
+    if (base::Status loaded = LoadConn(state_in); !loaded.ok()) {
       state_->conn.reset();
       return base::Context("the life of sockets", loaded);
     }
@@ -147,46 +175,59 @@ base::Result<const Object*> Programs::Conn(const Options& options, StateIn state
   return static_cast<const Object*>(state_->conn.get());
 }
 
-base::Status Programs::LoadConn(const Options& options, StateIn state_in) {
+base::Status Programs::LoadConn(StateIn state_in) {
   const bool in_hashes = state_in == StateIn::kHashes;
   auto conn =
       Object::Open(in_hashes ? conn_hash__elf_bytes : conn__elf_bytes, state_->settings, nullptr);
   if (!conn.ok()) return conn.status();
   state_->conn_state_in = state_in;
   state_->conn = std::move(*conn);
-  state_->conn->SetMaxEntries("rings", state_->cpus);
+  state_->conn->SetMaxEntries("rings", 2 * state_->cpus);
+  state_->conn->SetMaxEntries("ring_rooms", state_->cpus);
   state_->conn->SetMaxEntries("scratch", state_->cpus);
-  if (in_hashes) {
-    state_->conn->SetMaxEntries("sockets", static_cast<uint32_t>(options.max_connections));
-  }
+  if (in_hashes) state_->conn->SetMaxEntries("sockets", state_->max_connections);
+  ScaleMaps(*state_->conn);
   if (base::Status loaded = state_->conn->Load(); !loaded.ok()) return loaded;
   state_->message_ends = state_->conn->MapFd("message_ends");
-  if (base::Status made =
-          MakeRings(RingBytes(static_cast<uint64_t>(options.ring_bytes), state_->cpus));
-      !made.ok())
-    return made;
-  return state_->conn->Attach();
+  for (uint32_t cpu = 0; cpu < state_->cpus; ++cpu) {
+    base::Status made = MakeRing(2 * cpu, state_->settings.small_ring_bytes);
+    if (made.ok()) made = MakeRing(2 * cpu + 1, state_->settings.large_ring_bytes);
+    if (!made.ok()) return made;
+  }
+  return base::Ok();
+}
+
+void Programs::ScaleMaps(Object& object) const {
+  for (const auto& [map, sharing] : kScaledMaps) {
+    object.SetMaxEntries(map, std::max(state_->max_connections / sharing, kSmallestMap));
+  }
 }
 
 base::Result<std::unique_ptr<Object>> Programs::Open(ElfBytes bytes) const {
-  return Object::Open(bytes, state_->settings, state_->conn.get());
+  auto object = Object::Open(bytes, state_->settings, state_->conn.get());
+  if (object.ok()) ScaleMaps(**object);
+  return object;
 }
 
-base::Status Programs::MakeRings(uint64_t ring_bytes) {
-  const int outer = state_->conn->MapFd("rings");
-  for (uint32_t cpu = 0; cpu < state_->cpus; ++cpu) {
-    int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "weft_ring", 0, 0,
-                            static_cast<uint32_t>(ring_bytes), nullptr);
-    if (fd < 0) return KernelError("make a ring buffer", errno);
-    state_->ring_maps.push_back(fd);
-    if (bpf_map_update_elem(outer, &cpu, &fd, BPF_ANY) != 0) {
-      return KernelError("give a ring buffer to the programs", errno);
-    }
-    struct ring_buffer* ring = ring_buffer__new(fd, OnRecord, &state_->visit, nullptr);
-    if (ring == nullptr) return KernelError("map a ring buffer", errno);
-    state_->rings.push_back(ring);
+base::Status Programs::MakeRing(uint32_t place, uint64_t bytes) {
+  int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "weft_ring", 0, 0, static_cast<uint32_t>(bytes),
+                          nullptr);
+  if (fd < 0) return KernelError("make a ring buffer", errno);
+  state_->ring_maps.push_back(fd);
+  if (bpf_map_update_elem(state_->conn->MapFd("rings"), &place, &fd, BPF_ANY) != 0) {
+    return KernelError("give a ring buffer to the programs", errno);
   }
+  struct ring_buffer* ring = ring_buffer__new(fd, OnRecord, &state_->visit, nullptr);
+  if (ring == nullptr) return KernelError("map a ring buffer", errno);
+  state_->rings.push_back(ring);
   return base::Ok();
+}
+
+// The data first: a socket that is born in between is met in the middle. The other way round its
+// first bytes could pass unseen, and what comes behind them would be taken for them.
+base::Status Programs::Attach() {
+  if (base::Status attached = state_->rung->attach(*state_->data); !attached.ok()) return attached;
+  return state_->conn->Attach();
 }
 
 void Programs::Detach() {
@@ -211,12 +252,27 @@ KernelCounters Programs::Counters() const {
   if (bpf_map_lookup_elem(state_->conn->MapFd("counters"), &zero, per_cpu.data()) == 0) {
     for (const weft_counters& c : per_cpu) {
       sum.unread_buffers += c.unread_buffers;
+      sum.short_heads += c.short_heads;
       for (size_t i = 0; i < WEFT_DROP_REASON_COUNT; ++i) sum.drops[i] += c.drops[i];
     }
   }
   sum.drops[WEFT_DROP_REASON_COUNT] =
       state_->conn->RecursionMisses() + state_->data->RecursionMisses();
   return sum;
+}
+
+std::vector<CgroupDrops> Programs::DropsByCgroup() const {
+  std::vector<CgroupDrops> out;
+  const int map = state_->conn->MapFd("cgroups");
+  uint64_t id = 0;
+  weft_cgroup c = {};
+  // A key that goes while it is visited starts the walk again: hence the bound.
+  for (const void* last = nullptr;
+       out.size() < kCgroupsRead && bpf_map_get_next_key(map, last, &id) == 0; last = &id) {
+    if (bpf_map_lookup_elem(map, &id, &c) != 0) continue;
+    out.push_back({id, std::vector<uint64_t>(std::begin(c.drops), std::end(c.drops))});
+  }
+  return out;
 }
 
 void Programs::SetMessageEnd(model::ConnectionId connection, model::Direction direction,

@@ -21,19 +21,30 @@ namespace weft::sources::ebpf {
 // What the kernel side has counted since the load.
 struct KernelCounters {
   uint64_t unread_buffers = 0;
+  uint64_t short_heads = 0;  // cut for want of room
   // One per drop reason, in the order of DropReasonNames(); the last one is runs of a program that
   // the kernel skipped because it was already running on that CPU.
   std::vector<uint64_t> drops;
 };
 std::vector<std::string> DropReasonNames();
 
+// Records that were dropped in the kernel when the large rings were under pressure, of one cgroup.
+struct CgroupDrops {
+  uint64_t id = 0;
+  // Since the kernel side remembers it; one per reason, without that of skipped runs.
+  std::vector<uint64_t> drops;
+};
+
 // Threads: one. Owns: everything in the kernel; destruction detaches and frees it.
 class Programs {
  public:
-  // Loads and attaches. `rungs` gets the outcome of every rung, also where all failed.
-  // Fails: with the reason and nothing left behind.
+  // Loads; what carries the data is attached for a trial. `rungs` gets the outcome of every rung,
+  // also where all failed. Fails: with the reason and nothing left behind.
   static base::Result<std::unique_ptr<Programs>> Start(const Options& options,
                                                        std::vector<RungReport>* rungs);
+  // Records come from now on. Apart from the start, so that whatever takes long there is done first
+  // and no ring runs full meanwhile.
+  base::Status Attach();
   void Detach();
   ~Programs();
 
@@ -45,15 +56,17 @@ class Programs {
   // Visits every record that lies in the rings, ring by ring. Stops at `limit_bytes`.
   void Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit);
   KernelCounters Counters() const;
+  std::vector<CgroupDrops> DropsByCgroup() const;
   void SetMessageEnd(model::ConnectionId connection, model::Direction direction, uint64_t position);
   void ClearMessageEnds(model::ConnectionId connection);
 
  private:
   struct State;
   explicit Programs(std::unique_ptr<State> state);
-  base::Result<const Object*> Conn(const Options& options, StateIn state_in);
-  base::Status LoadConn(const Options& options, StateIn state_in);
-  base::Status MakeRings(uint64_t ring_bytes);
+  base::Result<const Object*> Conn(StateIn state_in);
+  base::Status LoadConn(StateIn state_in);
+  base::Status MakeRing(uint32_t place, uint64_t bytes);
+  void ScaleMaps(Object& object) const;
   std::unique_ptr<State> state_;
 };
 
@@ -61,7 +74,10 @@ class Programs {
 std::vector<FeatureReport> DescribeFeatures(const base::Status& outcome,
                                             const std::vector<RungReport>& rungs);
 
-// `wanted` cut so that all rings together stay within 64 MiB; a power of two.
+// `wanted` cut so that the large rings together stay within 64 MiB; a power of two.
 uint64_t RingBytes(uint64_t wanted, unsigned cpus);
+// The ring that a CPU uses as long as it can: at most a quarter, where that is enough for a record,
+// and few enough bytes to stay in the caches of the CPU.
+uint64_t SmallRingBytes(uint64_t large);
 
 }  // namespace weft::sources::ebpf

@@ -1,6 +1,5 @@
 #include "sources/jaeger_grpc/jaeger_grpc.h"
 
-#include "net/listener.h"
 #include "protocols/jaeger/transcode.h"
 
 namespace weft::sources::jaeger_grpc {
@@ -46,68 +45,31 @@ base::ConfigBlock Describe(Options& options) {
   return block;
 }
 
-class Receiver::Impl {
- public:
-  Impl(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
-      : options_(std::move(options)),
-        deps_(std::move(deps)),
-        intake_("jaeger_grpc", deps_, next),
-        transport_(deps_.metrics, "jaeger", "grpc") {}
+Receiver::Receiver(const Options& options, const Deps& deps, model::Sink<model::OtlpBatch>& next)
+    : Server("jaeger_grpc", options, deps, next),
+      other_methods_(deps.other_methods),
+      transport_(deps.metrics, "jaeger", "grpc") {}
 
-  base::Status Start() {
-    auto opened =
-        otlp::OpenListener("jaeger_grpc", options_, deps_.loop, deps_.metrics, deps_.credit,
-                           [this](net::Request&& request, net::Responder responder) {
-                             Answer(std::move(request), std::move(responder));
-                           });
-    if (!opened.ok()) return opened.status();
-    listener_ = std::move(*opened);
-    intake_.Start();
-    return base::Ok();
+void Receiver::Answer(net::Request request, net::Responder&& responder) {
+  if (request.path != kPostSpans || !request.is_grpc) {
+    if (request.is_grpc && other_methods_)
+      return other_methods_(std::move(request), std::move(responder));
+    net::Response response = otlp::Unimplemented("unknown method");
+    response.status = request.is_grpc ? 200 : 404;
+    return responder.Send(std::move(response));
   }
-  void Stop() {
-    intake_.Stop();
-    if (listener_) listener_->Close();
+  otlp::Reply(Take(request), deps().acknowledge, std::move(responder), &AnswerFor);
+}
+
+Outcome Receiver::Take(net::Request& request) {
+  base::ByteBuffer bytes(request.body.size());
+  jaeger::DatagramReport report;
+  const auto status = jaeger::TranscodeProto(request.body.view(), &bytes, &report);
+  if (status != jaeger::TranscodeStatus::kDone) {
+    const std::string_view name = jaeger::StatusName(status);
+    return intake().Reject(name, std::string(name));
   }
-  uint16_t port() const { return listener_ ? listener_->port() : 0; }
-
- private:
-  void Answer(net::Request request, net::Responder&& responder) {
-    if (request.path != kPostSpans || !request.is_grpc) {
-      if (request.is_grpc && deps_.other_methods)
-        return deps_.other_methods(std::move(request), std::move(responder));
-      net::Response response = Failure(net::kGrpcUnimplemented, "unknown method");
-      response.status = request.is_grpc ? 200 : 404;
-      return responder.Send(std::move(response));
-    }
-    otlp::Reply(Take(request), deps_.acknowledge, std::move(responder), &AnswerFor);
-  }
-
-  Outcome Take(net::Request& request) {
-    base::ByteBuffer bytes(request.body.size());
-    jaeger::DatagramReport report;
-    const auto status = jaeger::TranscodeProto(request.body.view(), &bytes, &report);
-    if (status != jaeger::TranscodeStatus::kDone) {
-      const std::string_view name = jaeger::StatusName(status);
-      return intake_.Reject(name, std::string(name));
-    }
-    return intake_.Take(request, std::move(bytes), 0, transport_);
-  }
-
-  const Options options_;
-  const Deps deps_;
-  otlp::Intake intake_;
-  otlp::TransportMetrics transport_;
-  std::unique_ptr<net::Listener> listener_;
-};
-
-Receiver::Receiver(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(deps), next)) {}
-
-Receiver::~Receiver() = default;
-
-base::Status Receiver::Start() { return impl_->Start(); }
-void Receiver::Stop(std::chrono::steady_clock::time_point) { impl_->Stop(); }
-uint16_t Receiver::port() const { return impl_->port(); }
+  return intake().Take(request, std::move(bytes), 0, transport_);
+}
 
 }  // namespace weft::sources::jaeger_grpc

@@ -1,6 +1,5 @@
 #include "sources/jaeger_http/jaeger_http.h"
 
-#include "net/listener.h"
 #include "protocols/jaeger/transcode.h"
 
 namespace weft::sources::jaeger_http {
@@ -8,35 +7,13 @@ namespace {
 
 namespace jaeger = protocols::jaeger;
 using otlp::Outcome;
-using otlp::Verdict;
 
 constexpr std::string_view kPath = "/api/traces";
 
-net::Response Plain(int status, std::string_view text) {
-  net::Response response;
-  response.status = status;
-  if (text.empty()) return response;
-  response.content_type = "text/plain; charset=utf-8";
-  response.body = std::string(text) + "\n";
-  return response;
-}
-
 net::Response AnswerFor(const Outcome& outcome) {
-  switch (outcome.verdict) {
-    case Verdict::kTaken:
-      return Plain(202, "");
-    case Verdict::kMalformed:
-      return Plain(400, "Unable to process request body: " + outcome.reason);
-    case Verdict::kTooManySpans:
-      return Plain(400, outcome.reason);
-    case Verdict::kRejectedLater:
-      return Plain(400, "refused by the collector");
-    case Verdict::kBusy:
-      break;
-  }
-  net::Response response = Plain(503, "no room now, come again");
-  response.headers.emplace_back("retry-after", "1");
-  return response;
+  if (outcome.verdict == otlp::Verdict::kMalformed)
+    return otlp::Plain(400, "Unable to process request body: " + outcome.reason);
+  return otlp::PlainAnswer(outcome);
 }
 
 bool IsThrift(std::string_view content_type) {
@@ -54,75 +31,34 @@ base::ConfigBlock Describe(Options& options) {
   return block;
 }
 
-class Receiver::Impl {
- public:
-  Impl(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
-      : options_(std::move(options)),
-        deps_(std::move(deps)),
-        intake_("jaeger_http", deps_, next),
-        transport_(deps_.metrics, "jaeger", "collector_http") {}
+Receiver::Receiver(const Options& options, const Deps& deps, model::Sink<model::OtlpBatch>& next)
+    : Server("jaeger_http", options, deps, next),
+      other_paths_(deps.other_paths),
+      transport_(deps.metrics, "jaeger", "collector_http") {}
 
-  base::Status Start() {
-    auto opened =
-        otlp::OpenListener("jaeger_http", options_, deps_.loop, deps_.metrics, deps_.credit,
-                           [this](net::Request&& request, net::Responder responder) {
-                             Answer(std::move(request), std::move(responder));
-                           });
-    if (!opened.ok()) return opened.status();
-    listener_ = std::move(*opened);
-    intake_.Start();
-    return base::Ok();
+void Receiver::Answer(net::Request request, net::Responder&& responder) {
+  if (request.path != kPath) {
+    if (other_paths_) return other_paths_(std::move(request), std::move(responder));
+    return responder.Send(otlp::Plain(404, "404 page not found"));
   }
-  void Stop() {
-    intake_.Stop();
-    if (listener_) listener_->Close();
+  if (request.method != "POST") return responder.Send(otlp::PostOnly());
+  const std::string_view type = request.Header("content-type");
+  if (!IsThrift(type)) {
+    (void)intake().Reject("content_type", {});
+    return responder.Send(otlp::Plain(400, "Unsupported content type: " + std::string(type)));
   }
-  uint16_t port() const { return listener_ ? listener_->port() : 0; }
+  otlp::Reply(Take(request), deps().acknowledge, std::move(responder), &AnswerFor);
+}
 
- private:
-  void Answer(net::Request request, net::Responder&& responder) {
-    if (request.path != kPath) {
-      if (deps_.other_paths) return deps_.other_paths(std::move(request), std::move(responder));
-      return responder.Send(Plain(404, "404 page not found"));
-    }
-    if (request.method != "POST") {
-      net::Response response = Plain(405, "405 method not allowed, supported: [POST]");
-      response.headers.emplace_back("allow", "POST");
-      return responder.Send(std::move(response));
-    }
-    const std::string_view type = request.Header("content-type");
-    if (!IsThrift(type)) {
-      (void)intake_.Reject("content_type", {});
-      return responder.Send(Plain(400, "Unsupported content type: " + std::string(type)));
-    }
-    otlp::Reply(Take(request), deps_.acknowledge, std::move(responder), &AnswerFor);
+Outcome Receiver::Take(net::Request& request) {
+  base::ByteBuffer bytes(request.body.size());
+  jaeger::DatagramReport report;
+  const auto status = jaeger::TranscodeBatch(request.body.view(), &bytes, &report);
+  if (status != jaeger::TranscodeStatus::kDone) {
+    const std::string_view name = jaeger::StatusName(status);
+    return intake().Reject(name, std::string(name));
   }
-
-  Outcome Take(net::Request& request) {
-    base::ByteBuffer bytes(request.body.size());
-    jaeger::DatagramReport report;
-    const auto status = jaeger::TranscodeBatch(request.body.view(), &bytes, &report);
-    if (status != jaeger::TranscodeStatus::kDone) {
-      const std::string_view name = jaeger::StatusName(status);
-      return intake_.Reject(name, std::string(name));
-    }
-    return intake_.Take(request, std::move(bytes), 0, transport_);
-  }
-
-  const Options options_;
-  const Deps deps_;
-  otlp::Intake intake_;
-  otlp::TransportMetrics transport_;
-  std::unique_ptr<net::Listener> listener_;
-};
-
-Receiver::Receiver(Options options, Deps deps, model::Sink<model::OtlpBatch>& next)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(deps), next)) {}
-
-Receiver::~Receiver() = default;
-
-base::Status Receiver::Start() { return impl_->Start(); }
-void Receiver::Stop(std::chrono::steady_clock::time_point) { impl_->Stop(); }
-uint16_t Receiver::port() const { return impl_->port(); }
+  return intake().Take(request, std::move(bytes), 0, transport_);
+}
 
 }  // namespace weft::sources::jaeger_http

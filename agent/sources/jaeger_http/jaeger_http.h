@@ -3,12 +3,8 @@
 // of every OTLP request; 202 says that it was taken.
 #pragma once
 
-#include <memory>
-
 #include "base/config_view.h"
-#include "model/sink.h"
-#include "sources/otlp/intake.h"
-#include "sources/otlp/server_options.h"
+#include "sources/otlp/server.h"
 
 namespace weft::sources::jaeger_http {
 
@@ -23,24 +19,16 @@ struct Deps : otlp::Deps {
   net::Service other_paths = {};
 };
 
-// Threads: the loop's; Stop may also run after the loop has ended.
-class Receiver final : public model::Source {
+class Receiver final : public otlp::Server {
  public:
-  Receiver(Options options, Deps deps, model::Sink<model::OtlpBatch>& next);
-  ~Receiver() override;
-
-  std::string_view Name() const override { return "jaeger_http"; }
-  // Fails: the endpoint cannot be bound.
-  base::Status Start() override;
-  // Refuses new connections and answers "retry later" from now on.
-  void Stop(std::chrono::steady_clock::time_point deadline) override;
-
-  // The bound port; 0 when not started.
-  uint16_t port() const;
+  Receiver(const Options& options, const Deps& deps, model::Sink<model::OtlpBatch>& next);
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  void Answer(net::Request request, net::Responder&& responder) override;
+  otlp::Outcome Take(net::Request& request);
+
+  const net::Service other_paths_;
+  otlp::TransportMetrics transport_;
 };
 
 }  // namespace weft::sources::jaeger_http

@@ -70,6 +70,10 @@ base::Status Port::Open(const std::string& endpoint) {
   if (!fd.ok()) return fd.status();
   fd_ = *fd;
   kernel_drops_ = 0;
+  int granted = 0;
+  socklen_t size = sizeof granted;
+  getsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &granted, &size);
+  buffer_bytes_ = static_cast<size_t>(granted);
   return base::Ok();
 }
 

@@ -50,12 +50,15 @@ class Port {
   bool is_open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
   uint16_t number() const { return number_; }
+  // What the kernel has granted; more than was asked for, as it counts its own book-keeping.
+  size_t buffer_bytes() const { return buffer_bytes_; }
   // Datagrams that the kernel has dropped since the last call, because its buffer was full.
   uint32_t NewKernelDrops();
 
  private:
   int fd_ = -1;
   uint16_t number_ = 0;
+  size_t buffer_bytes_ = 0;
   uint32_t kernel_drops_ = 0;
 };
 

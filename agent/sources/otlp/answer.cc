@@ -114,19 +114,4 @@ net::Response Busy(Encoding encoding) {
   return response;
 }
 
-net::Response Plain(int http_status, std::string_view text) {
-  net::Response response;
-  response.status = http_status;
-  response.content_type = "text/plain; charset=utf-8";
-  response.body = std::string(text) + "\n";
-  return response;
-}
-
-net::Response Unimplemented(std::string_view text) {
-  net::Response response;
-  response.grpc_status = net::kGrpcUnimplemented;
-  response.grpc_message = text;
-  return response;
-}
-
 }  // namespace weft::sources::otlp

@@ -21,8 +21,5 @@ net::Response Success(Encoding encoding, uint64_t rejected, std::string_view why
 net::Response BadRequest(Encoding encoding, std::string_view why);
 // The client should send this again, in a second.
 net::Response Busy(Encoding encoding);
-// A refusal in plain words, for clients that do not speak OTLP here.
-net::Response Plain(int http_status, std::string_view text);
-net::Response Unimplemented(std::string_view text);
 
 }  // namespace weft::sources::otlp

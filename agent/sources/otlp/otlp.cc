@@ -9,6 +9,7 @@
 #include "protocols/otlp/json_read.h"
 #include "sources/otlp/answer.h"
 #include "sources/otlp/other_signals.h"
+#include "sources/otlp/server.h"
 
 namespace weft::sources::otlp {
 namespace {
@@ -134,8 +135,7 @@ bool Receiver::Impl::EncodingOf(const net::Request& request, Encoding* encoding,
   *encoding = Encoding::kGrpc;
   if (request.is_grpc) return true;
   if (request.method != "POST") {
-    *refusal = Plain(405, "405 method not allowed, supported: [POST]");
-    refusal->headers.emplace_back("allow", "POST");
+    *refusal = PostOnly();
     return false;
   }
   if (EncodingFromContentType(request.Header("content-type"), encoding)) return true;

@@ -1,6 +1,5 @@
 #include "sources/zipkin/zipkin.h"
 
-#include "net/listener.h"
 #include "protocols/zipkin/transcode.h"
 
 namespace weft::sources::zipkin {
@@ -8,33 +7,6 @@ namespace {
 
 namespace wire = protocols::zipkin;
 using otlp::Outcome;
-using otlp::Verdict;
-
-net::Response Plain(int status, std::string_view text) {
-  net::Response response;
-  response.status = status;
-  if (text.empty()) return response;
-  response.content_type = "text/plain; charset=utf-8";
-  response.body = std::string(text) + "\n";
-  return response;
-}
-
-net::Response AnswerFor(const Outcome& outcome) {
-  switch (outcome.verdict) {
-    case Verdict::kTaken:
-      return Plain(202, "");
-    case Verdict::kMalformed:
-    case Verdict::kTooManySpans:
-      return Plain(400, outcome.reason);
-    case Verdict::kRejectedLater:
-      return Plain(400, "refused by the collector");
-    case Verdict::kBusy:
-      break;
-  }
-  net::Response response = Plain(503, "no room now, come again");
-  response.headers.emplace_back("retry-after", "1");
-  return response;
-}
 
 bool Has(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -62,6 +34,10 @@ const char* NameOf(wire::Format format) {
   return "http_v1_thrift";
 }
 
+otlp::TransportMetrics Metrics(const otlp::Deps& deps, wire::Format format) {
+  return otlp::TransportMetrics(deps.metrics, "zipkin", NameOf(format));
+}
+
 }  // namespace
 
 base::ConfigBlock Describe(Options& options) {
@@ -77,80 +53,33 @@ base::ConfigBlock Describe(Options& options) {
   return block;
 }
 
-class Receiver::Impl {
- public:
-  Impl(Options options, otlp::Deps deps, model::Sink<model::OtlpBatch>& next)
-      : options_(std::move(options)),
-        deps_(std::move(deps)),
-        intake_("zipkin", deps_, next),
-        transports_{Metrics(wire::Format::kJson2), Metrics(wire::Format::kProto2),
-                    Metrics(wire::Format::kJson1), Metrics(wire::Format::kThrift1)} {}
+Receiver::Receiver(const Options& options, const otlp::Deps& deps,
+                   model::Sink<model::OtlpBatch>& next)
+    : Server("zipkin", options, deps, next),
+      stable_names_(options.endpoint_attributes == "stable"),
+      transports_{Metrics(deps, wire::Format::kJson2), Metrics(deps, wire::Format::kProto2),
+                  Metrics(deps, wire::Format::kJson1), Metrics(deps, wire::Format::kThrift1)} {}
 
-  base::Status Start() {
-    auto opened = otlp::OpenListener("zipkin", options_, deps_.loop, deps_.metrics, deps_.credit,
-                                     [this](net::Request&& request, net::Responder responder) {
-                                       Answer(std::move(request), std::move(responder));
-                                     });
-    if (!opened.ok()) return opened.status();
-    listener_ = std::move(*opened);
-    intake_.Start();
-    return base::Ok();
+void Receiver::Answer(net::Request request, net::Responder&& responder) {
+  if (request.is_grpc)
+    return responder.Send(otlp::Unimplemented("this port speaks Zipkin over HTTP"));
+  if (request.method != "POST") return responder.Send(otlp::PostOnly());
+  otlp::Reply(Take(request), deps().acknowledge, std::move(responder), &otlp::PlainAnswer);
+}
+
+Outcome Receiver::Take(net::Request& request) {
+  const wire::Format format = FormatOf(request);
+  base::ByteBuffer bytes(request.body.size());
+  wire::Report report;
+  const auto status = wire::Transcode(request.body.view(), format, {.stable_names = stable_names_},
+                                      &bytes, &report);
+  if (status != wire::TranscodeStatus::kDone) {
+    return intake().Reject(wire::StatusName(status), report.error.empty()
+                                                         ? std::string(wire::StatusName(status))
+                                                         : report.error);
   }
-  void Stop() {
-    intake_.Stop();
-    if (listener_) listener_->Close();
-  }
-  uint16_t port() const { return listener_ ? listener_->port() : 0; }
-
- private:
-  otlp::TransportMetrics Metrics(wire::Format format) {
-    return otlp::TransportMetrics(deps_.metrics, "zipkin", NameOf(format));
-  }
-
-  void Answer(net::Request request, net::Responder&& responder) {
-    if (request.is_grpc) {
-      net::Response response;
-      response.grpc_status = net::kGrpcUnimplemented;
-      response.grpc_message = "this port speaks Zipkin over HTTP";
-      return responder.Send(std::move(response));
-    }
-    if (request.method != "POST") {
-      net::Response response = Plain(405, "405 method not allowed, supported: [POST]");
-      response.headers.emplace_back("allow", "POST");
-      return responder.Send(std::move(response));
-    }
-    otlp::Reply(Take(request), deps_.acknowledge, std::move(responder), &AnswerFor);
-  }
-
-  Outcome Take(net::Request& request) {
-    const wire::Format format = FormatOf(request);
-    const wire::Options options{.stable_names = options_.endpoint_attributes == "stable"};
-    base::ByteBuffer bytes(request.body.size());
-    wire::Report report;
-    const auto status = wire::Transcode(request.body.view(), format, options, &bytes, &report);
-    if (status != wire::TranscodeStatus::kDone) {
-      return intake_.Reject(wire::StatusName(status), report.error.empty()
-                                                          ? std::string(wire::StatusName(status))
-                                                          : report.error);
-    }
-    return intake_.Take(request, std::move(bytes), report.bad_ids,
-                        transports_[static_cast<size_t>(format)]);
-  }
-
-  const Options options_;
-  const otlp::Deps deps_;
-  otlp::Intake intake_;
-  otlp::TransportMetrics transports_[4];  // by format
-  std::unique_ptr<net::Listener> listener_;
-};
-
-Receiver::Receiver(Options options, otlp::Deps deps, model::Sink<model::OtlpBatch>& next)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(deps), next)) {}
-
-Receiver::~Receiver() = default;
-
-base::Status Receiver::Start() { return impl_->Start(); }
-void Receiver::Stop(std::chrono::steady_clock::time_point) { impl_->Stop(); }
-uint16_t Receiver::port() const { return impl_->port(); }
+  return intake().Take(request, std::move(bytes), report.bad_ids,
+                       transports_[static_cast<size_t>(format)]);
+}
 
 }  // namespace weft::sources::zipkin

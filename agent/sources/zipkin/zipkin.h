@@ -3,12 +3,8 @@
 // goes the way of every OTLP request; 202 says that it was taken.
 #pragma once
 
-#include <memory>
-
 #include "base/config_view.h"
-#include "model/sink.h"
-#include "sources/otlp/intake.h"
-#include "sources/otlp/server_options.h"
+#include "sources/otlp/server.h"
 
 namespace weft::sources::zipkin {
 
@@ -20,24 +16,16 @@ struct Options : otlp::ServerOptions {
 // The block "receivers.zipkin".
 base::ConfigBlock Describe(Options& options);
 
-// Threads: the loop's; Stop may also run after the loop has ended.
-class Receiver final : public model::Source {
+class Receiver final : public otlp::Server {
  public:
-  Receiver(Options options, otlp::Deps deps, model::Sink<model::OtlpBatch>& next);
-  ~Receiver() override;
-
-  std::string_view Name() const override { return "zipkin"; }
-  // Fails: the endpoint cannot be bound.
-  base::Status Start() override;
-  // Refuses new connections and answers "retry later" from now on.
-  void Stop(std::chrono::steady_clock::time_point deadline) override;
-
-  // The bound port; 0 when not started.
-  uint16_t port() const;
+  Receiver(const Options& options, const otlp::Deps& deps, model::Sink<model::OtlpBatch>& next);
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  void Answer(net::Request request, net::Responder&& responder) override;
+  otlp::Outcome Take(net::Request& request);
+
+  const bool stable_names_;
+  otlp::TransportMetrics transports_[4];  // by format
 };
 
 }  // namespace weft::sources::zipkin

@@ -711,6 +711,46 @@ TEST(Collector, WhatIsKeptAtTheEndIsOutAndNotShed) {
   EXPECT_EQ(receipt->level(), ReceiptLevel::kFailed);
 }
 
+// A node of a cluster that turns requests away, while the flow is a third of what it could take.
+TEST(Collector, F6_APeerThatRefusesMostRequestsStillKeepsUpWithTheFlow) {
+  Bench bench(
+      {.max_batch_bytes = 16 << 10, .queue_bytes = 3 << 20, .max_in_flight_bytes = 1 << 17});
+  std::minstd_rand random(7);
+  uint64_t next = 1, refused = 0, busy = 0;
+  for (int millisecond = 0; millisecond < 20'000; ++millisecond) {
+    if (bench.Push(MakeSpans(next, 10, 200)) == PushResult::kBusy) ++busy;
+    next += 10;
+    bench.peer.Advance(milliseconds(1));
+    if (millisecond % 5 != 0) continue;
+    for (size_t open = bench.peer.calls.size(); open > 0; --open) {
+      if (random() % 10 < 6) {
+        bench.peer.Fail(14);
+        ++refused;
+      } else {
+        bench.peer.Succeed();
+      }
+    }
+  }
+  EXPECT_GT(refused, 1000u);
+  EXPECT_EQ(busy, 0u);
+  EXPECT_LT(bench.exporter->held_bytes(), 3u << 20);
+}
+
+TEST(Collector, F6_APeerThatRefusesEverythingIsSoonAskedByOneRequestAtATime) {
+  Bench bench({.max_batch_bytes = 4096});
+  uint64_t next = 1;
+  for (int millisecond = 0; millisecond < 5'000; ++millisecond) {
+    (void)bench.Push(MakeSpans(next, 20, 200));
+    next += 20;
+    bench.peer.Advance(milliseconds(1));
+    if (millisecond == 1000) bench.peer.most_open = 0, bench.peer.total_calls = 0;
+    while (!bench.peer.calls.empty()) bench.peer.Fail(14);
+  }
+  EXPECT_LE(bench.peer.most_open, 1u);
+  EXPECT_LE(bench.peer.total_calls, 10u);
+  EXPECT_EQ(bench.MetricValue("weft_exporter_collector_reachable"), 0);
+}
+
 TEST(Collector, F3_ASlowPeerGetsLessAtATime) {
   Bench bench({.max_batch_bytes = 4096, .max_in_flight_bytes = 64 << 10});
   uint64_t next = 1;

@@ -16,12 +16,33 @@ TEST(FlightWindow, OneRequestMayAlwaysGo) {
 
 TEST(FlightWindow, FailureHalvesItDownToOneStep) {
   FlightWindow window(1000, 100);
-  for (int i = 0; i < 10; ++i) {
+  for (uint64_t i = 0; i < 10; ++i) {
     window.Sent(100);
-    window.Refused(100);
+    window.Refused(100, i * kMs, (i + 1) * kMs);
   }
   EXPECT_EQ(window.window_bytes(), 100u);
   EXPECT_EQ(window.open_bytes(), 0u);
+}
+
+TEST(FlightWindow, RequestsThatAreRefusedTogetherShrinkItOnce) {
+  FlightWindow window(1000, 100);
+  for (int i = 0; i < 8; ++i) window.Sent(100);
+  for (int i = 0; i < 8; ++i) window.Refused(100, 10 * kMs, 15 * kMs);
+  EXPECT_EQ(window.window_bytes(), 500u);
+  EXPECT_EQ(window.open_bytes(), 0u);
+}
+
+TEST(FlightWindow, APeerThatTakesOthersMeanwhileKeepsAFloor) {
+  FlightWindow window(1000, 100);
+  for (uint64_t round = 1; round < 50; ++round) {
+    const uint64_t sent = 10 * round * kMs, now = sent + 5 * kMs;
+    window.Sent(1);
+    window.Sent(100);
+    window.Taken(1, 5 * kMs, now);
+    window.Refused(100, sent, now);
+  }
+  EXPECT_GE(window.window_bytes(), 400u);
+  EXPECT_LE(window.window_bytes(), 500u);
 }
 
 TEST(FlightWindow, AfterAnOutageItGrowsByAboutAStepARound) {

@@ -33,6 +33,41 @@ TEST(Http1Parser, SplitAtEveryByteGivesSameMessages) {  // T23
   EXPECT_EQ(t.FeedInPieces(bytes, 1).text, want);
 }
 
+// A whole head is taken apart in one pass, one that comes in pieces is not: they must agree.
+TEST(Http1Parser, UnusualHeadsAreTheSameWholeAndInPieces) {
+  std::string many = "GET /many HTTP/1.1\r\n";
+  for (int i = 0; i < 90; ++i) many += "x-" + std::to_string(i) + ": 1\r\n";
+  const std::string heads[] = {
+      "GET /a HTTP/1.1\r\n\r\n",
+      "GET /a HTTP/1.1\n\n",
+      "GET /a HTTP/1.1\r\nHost: x\n\r\n",
+      "POST /a HTTP/1.1\r\nContent-Length: 0\r\nHost:x:80\r\n\r\n",
+      "GET /a HTTP/1.1\r\n Host: blank first\r\n\r\n",
+      "GET /a HTTP/1.1\r\nX: 1\r\n folded: 2\r\nHost: y\r\n\r\n",
+      "GET /a HTTP/1.1\r\nX 1\r\n\tfolded: 2\r\n\r\n",
+      "GET /a HTTP/1.1\r\nX: 1\r\n\rHost: y\r\n\r\n",
+      "GET /a HTTP/1.1\r\nno colon\r\n\r\n",
+      "GET /a HTTP/1.1\r\n: no name\r\n\r\n",
+      "GET /a:b HTTP/1.1\r\nHost\r\nHost: y\r\n\r\n",
+      "GET  HTTP/1.1\r\nHost: y\r\n\r\n",
+      "PRI * HTTP/2.0\r\n\r\n",
+      "GET /a HTTP/1.1\r\nHost: 0123456789\r\n\r\n",
+      "GET /" + std::string(40'000, 'a') + " HTTP/1.1\r\nHost: y\r\n\r\n",
+      many + "Host: last\r\n\r\n",
+  };
+  for (const std::string& head : heads) {
+    for (size_t padding : {0, 1, 2, 7, 15, 16}) {  // where it lies in a block of the pass
+      const std::string bytes = head + std::string(padding, '\n') + std::string(kGet);
+      Transcript whole(MessageKind::kRequest), pieces(MessageKind::kRequest);
+      whole.FeedInPieces(bytes, bytes.size());
+      pieces.FeedInPieces(bytes, 3);
+      EXPECT_EQ(whole.text, pieces.text) << head;
+      EXPECT_EQ(whole.state, pieces.state) << head;
+      EXPECT_EQ(whole.parser.offset(), pieces.parser.offset()) << head;
+    }
+  }
+}
+
 TEST(Http1Parser, HeadByteByByteIsLookedAtOnce) {  // T23
   std::string head = "GET /" + std::string(60'000, 'a') + " HTTP/1.1\r\n\r\n";
   Transcript t(MessageKind::kRequest);

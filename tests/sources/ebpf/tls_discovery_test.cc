@@ -126,10 +126,30 @@ TEST_F(DiscoveryTest, TheLastOneToUnmapItTakesTheProbesAway) {
   TickFor(d.get(), 2 * Discovery::kRoundNs);
   EXPECT_EQ(d->probed_files(), 1u);
   std::filesystem::remove_all(Folder(11));
-  TickFor(d.get(), 2 * Discovery::kRoundNs);
+  TickFor(d.get(), Discovery::kLingerNs - 2 * Discovery::kRoundNs);
+  EXPECT_EQ(d->probed_files(), 1u);
+  TickFor(d.get(), 4 * Discovery::kRoundNs);
   EXPECT_EQ(d->probed_files(), 0u);
   EXPECT_THAT(attacher_.attached, IsEmpty());
   EXPECT_EQ(d->Report()[0].reason, "no running process maps it");
+}
+
+// A client that runs for a moment now and then finds its library probed when it comes back.
+TEST_F(DiscoveryTest, ALibraryInUseNowAndThenKeepsItsProbes) {
+  Process(10, 7);
+  auto d = Make();
+  d->LookAtAll();
+  const int tries = attacher_.tries;
+  for (uint32_t pid = 20; pid < 25; ++pid) {
+    std::filesystem::remove_all(Folder(pid - 1));
+    std::filesystem::remove_all(Folder(10));
+    TickFor(d.get(), 4 * Discovery::kRoundNs);
+    EXPECT_EQ(d->probed_files(), 1u);
+    Process(pid, 7);
+    attacher_.hints = {pid};
+    TickFor(d.get(), 20'000'000);
+  }
+  EXPECT_EQ(attacher_.tries, tries);
 }
 
 TEST_F(DiscoveryTest, AHintIsFollowedAtOnceAndAgainWhenTheLoaderIsDone) {

@@ -1,6 +1,12 @@
 #include "exporters/collector/wire/bearer_token.h"
 
-#include <fstream>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <utility>
 
 #include "base/log.h"
@@ -9,6 +15,28 @@ namespace weft::exporters::collector {
 namespace {
 
 constexpr uint64_t kLookNs = 10'000'000'000;
+constexpr size_t kMaxTokenBytes = 16 << 10;  // no server takes longer heads
+
+// The first line; empty when it is too long. A pipe or a device would hold up the loop: only a
+// regular file will do.
+std::string FirstLine(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return "";
+  std::string line;
+  struct stat facts {};
+  if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) {
+    std::array<char, 4096> part;
+    while (line.size() <= kMaxTokenBytes && line.find('\n') == std::string::npos) {
+      const ssize_t n = read(fd, part.data(), part.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      line.append(part.data(), static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  line.resize(std::min(line.size(), line.find('\n')));
+  return line.size() <= kMaxTokenBytes ? line : "";
+}
 
 class BearerTransport final : public Transport {
  public:
@@ -61,9 +89,7 @@ class BearerTransport final : public Transport {
 }  // namespace
 
 std::string ReadToken(const std::string& path) {
-  std::ifstream in(path);
-  std::string line;
-  std::getline(in, line);
+  std::string line = FirstLine(path);
   const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
   while (!line.empty() && space(line.back())) line.pop_back();
   while (!line.empty() && space(line.front())) line.erase(line.begin());

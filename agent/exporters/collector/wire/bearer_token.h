@@ -11,7 +11,8 @@
 
 namespace weft::exporters::collector {
 
-// The first line of the file without the space around it; empty when there is none.
+// The first line of the file without the space around it; empty when there is none, when it is
+// longer than 16 KiB or when that is no regular file.
 std::string ReadToken(const std::string& path);
 
 // Threads: the data thread. `clock` outlives it. Fails: a file that cannot be read leaves the last

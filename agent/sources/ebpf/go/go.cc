@@ -65,7 +65,15 @@ class KernelAttacher final : public Attacher {
 
   void SetProcess(uint32_t pid, const Facts& facts) override {
     const uint64_t value = CookieOf(facts);
-    bpf_map_update_elem(object_->MapFd("go_processes"), &pid, &value, BPF_ANY);
+    const int map = object_->MapFd("go_processes"), births = object_->MapFd("go_births");
+    uint64_t known = 0;
+    if (bpf_map_lookup_elem(map, &pid, &known) == 0 && known == value) return;
+    bpf_map_update_elem(map, &pid, &value, BPF_ANY);
+    // Behind the entry: sockets remember who was no Go program until this changes.
+    uint32_t zero = 0, count = 0;
+    bpf_map_lookup_elem(births, &zero, &count);
+    ++count;
+    bpf_map_update_elem(births, &zero, &count, BPF_ANY);
   }
 
   std::vector<uint32_t> TakeHints() override {

@@ -94,6 +94,7 @@ void Discovery::LookAt(uint32_t pid) {
     return;
   }
   if (excluded_.erase(pid) > 0) deps_.attacher.SetExcluded(pid, false);
+  const uint64_t now_ns = deps_.clock.MonotonicNs();
   for (const MappedFile& mapped : FilesMappedBy(deps_.proc, pid)) {
     auto found = files_.find(mapped.id);
     if (found == files_.end()) {
@@ -102,6 +103,7 @@ void Discovery::LookAt(uint32_t pid) {
       StudyFile(mapped, &found->second);
     }
     found->second.round = round_;
+    found->second.seen_ns = now_ns;
   }
 }
 
@@ -112,11 +114,14 @@ void Discovery::BeginRound(uint64_t now_ns) {
   waiting_ = AllProcesses(deps_.proc);
 }
 
-// What nobody mapped in this round is let go; its place on disk may be another file's tomorrow.
+// What nobody mapped in this round is let go: its place on disk may be another file's tomorrow.
+// Probes hold that place, and stay for a while: whoever runs for a moment often runs again.
 void Discovery::EndRound() {
   in_round_ = false;
+  const uint64_t now_ns = deps_.clock.MonotonicNs();
   for (auto it = files_.begin(); it != files_.end();) {
-    if (it->second.round == round_) {
+    const File& file = it->second;
+    if (file.round == round_ || (!file.families.empty() && now_ns - file.seen_ns < kLingerNs)) {
       ++it;
       continue;
     }

@@ -1,8 +1,9 @@
 // Discovery: keeps the probes of TLS libraries where the processes of the machine need them. It
 // looks at every process in rounds and at those that the kernel side hints at (just started, or
 // speaking TLS) at once; a file that has the functions of a family gets one set of probes however
-// many processes map it, and loses them when a whole round found nobody who does. All work is done
-// in small pieces on the data loop: a bounded number of processes and new files per tick.
+// many processes map it, and loses them when nobody has for a minute: clients that run for a moment
+// (curl, git) find them in place when they come again. All work is done in small pieces on the data
+// loop: a bounded number of processes and new files per tick.
 #pragma once
 
 #include <chrono>
@@ -52,14 +53,16 @@ class Discovery {
   std::vector<FamilyReport> Report() const;
   size_t probed_files() const { return probed_; }
 
-  static constexpr uint64_t kRoundNs = 10'000'000'000;  // between the starts of two rounds
+  static constexpr uint64_t kRoundNs = 10'000'000'000;   // between the starts of two rounds
+  static constexpr uint64_t kLingerNs = 60'000'000'000;  // a library that nobody maps any more
   static constexpr size_t kProcessesPerTick = 4;
 
  private:
   struct File {
     std::vector<std::string_view> families;
     std::vector<std::unique_ptr<Attacher::Attachment>> attached;
-    uint64_t round = 0;  // the last one in which somebody mapped it
+    uint64_t round = 0;    // the last one in which somebody mapped it
+    uint64_t seen_ns = 0;  // when that was
   };
   struct Revisit {
     uint64_t due_ns;

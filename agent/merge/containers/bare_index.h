@@ -1,0 +1,80 @@
+// BareIndex: the exchanges of one process and side that carried no context, in order of their first
+// byte. They mostly come in that order and leave oldest first, so an array that is searched from
+// its ends beats a tree; what leaves stays as a hole until half of it is holes.
+// Private to this room.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace weft::merge {
+
+struct Entry;
+
+// Threads: one. Owns: nothing of the entries. Cost: Add and Remove touch the end that they concern.
+class BareIndex {
+ public:
+  struct Item {
+    uint64_t first_ns = 0;
+    Entry* entry = nullptr;  // null: a hole
+    uint32_t request = 0;    // HashRequest of its method and path
+  };
+  using Iterator = std::vector<Item>::const_iterator;
+
+  void Add(uint64_t first_ns, Entry* entry, uint32_t request) {
+    const Item item{first_ns, entry, request};
+    if (items_.empty() || items_.back().first_ns <= first_ns) {
+      items_.push_back(item);
+    } else {
+      items_.insert(Above(first_ns), item);
+    }
+    ++live_;
+  }
+  void Remove(uint64_t first_ns, const Entry* entry) {
+    auto it = FromFront(first_ns);
+    while (it != items_.end() && it->first_ns == first_ns && it->entry != entry) ++it;
+    if (it == items_.end() || it->entry != entry) return;
+    it->entry = nullptr;
+    --live_;
+    while (first_ != items_.size() && items_[first_].entry == nullptr) ++first_;
+    if (items_.size() > 2 * live_ + kMinHoles) Compact();
+  }
+  bool empty() const { return live_ == 0; }
+  Iterator begin() const { return items_.begin() + static_cast<ptrdiff_t>(first_); }
+  // Behind the last one that began at `first_ns` or before. Items may be holes.
+  Iterator Above(uint64_t first_ns) const {
+    return std::upper_bound(begin(), items_.end(), first_ns,
+                            [](uint64_t at, const Item& item) { return at < item.first_ns; });
+  }
+
+ private:
+  static constexpr size_t kMinHoles = 64;
+
+  // The first one that did not begin before `first_ns`, by steps that double: the oldest leave
+  // first.
+  std::vector<Item>::iterator FromFront(uint64_t first_ns) {
+    size_t low = first_, step = 1;
+    while (low + step < items_.size() && items_[low + step].first_ns < first_ns) {
+      low += step;
+      step *= 2;
+    }
+    const size_t high = std::min(low + step + 1, items_.size());
+    return std::lower_bound(items_.begin() + static_cast<ptrdiff_t>(low),
+                            items_.begin() + static_cast<ptrdiff_t>(high), first_ns,
+                            [](const Item& item, uint64_t at) { return item.first_ns < at; });
+  }
+  void Compact() {
+    std::erase_if(items_, [](const Item& item) { return item.entry == nullptr; });
+    first_ = 0;
+    // After a flood.
+    if (items_.capacity() > 8 * (items_.size() + kMinHoles)) items_.shrink_to_fit();
+  }
+
+  std::vector<Item> items_;
+  size_t first_ = 0;  // what stands before it has left
+  size_t live_ = 0;
+};
+
+}  // namespace weft::merge

@@ -1,0 +1,120 @@
+// The containers inside merge against the plain ones of the library.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include "merge/containers/bare_index.h"
+#include "merge/containers/entry_table.h"
+#include "merge/containers/pool.h"
+#include "merge/entry.h"
+
+namespace weft::merge {
+namespace {
+
+TEST(MergeEntryTable, FindsWhatAMapFindsThroughGrowthAndShrinking) {
+  std::mt19937_64 random(1);
+  EntryTable table;
+  Pool<Entry> pool(0);
+  std::unordered_map<uint64_t, Entry*> want;
+  std::vector<uint64_t> ids;
+  // Few hashes: long chains whose members must survive the removal of those before them.
+  const auto hash_of = [](uint64_t id) {
+    return id % 3 == 0 ? id / 64 : id * 0x9E3779B97F4A7C15ull;
+  };
+  const auto find = [&](uint64_t id) {
+    return table.Find(hash_of(id), [id](const Entry& e) { return e.span.exchange_id == id; });
+  };
+  for (uint64_t step = 1; step <= 30'000; ++step) {
+    const bool grows = step / 5'000 % 2 == 0;
+    if (want.empty() || random() % 10 < (grows ? 8 : 2)) {
+      Entry* entry = pool.New();
+      entry->span.exchange_id = step;
+      table.Insert(hash_of(step), entry);
+      want[step] = entry;
+      ids.push_back(step);
+    } else {
+      std::swap(ids[random() % ids.size()], ids.back());
+      EntryTable::Slot* slot = find(ids.back());
+      ASSERT_NE(slot, nullptr);
+      ASSERT_EQ(slot->entry, want[ids.back()]);
+      table.Erase(slot);
+      ASSERT_EQ(find(ids.back()), nullptr);
+      pool.Delete(want[ids.back()]);
+      want.erase(ids.back());
+      ids.pop_back();
+    }
+    ASSERT_EQ(table.size(), want.size());
+    if (step % 997 != 0) continue;
+    for (const auto& [id, entry] : want) ASSERT_EQ(find(id)->entry, entry);
+  }
+  size_t visited = 0;
+  table.ForEach([&](Entry& entry) {
+    ++visited;
+    EXPECT_EQ(want[entry.span.exchange_id], &entry);
+    pool.Delete(&entry);
+  });
+  EXPECT_EQ(visited, want.size());
+}
+
+TEST(MergeBareIndex, KeepsOrderWhateverComesLateAndLeavesEarly) {
+  std::mt19937 random(2);
+  BareIndex index;
+  std::multimap<uint64_t, Entry*> want;
+  std::vector<std::pair<uint64_t, Entry*>> live;
+  std::vector<Entry> entries(4'000);
+  uint64_t now = 1'000;
+  for (Entry& entry : entries) {
+    now += random() % 3;
+    const uint64_t first = random() % 5 == 0 ? now - random() % 500 : now;
+    index.Add(first, &entry, 7);
+    want.emplace(first, &entry);
+    live.emplace_back(first, &entry);
+    while (live.size() > 200 || (!live.empty() && random() % 3 == 0)) {
+      const size_t i = random() % 4 == 0 ? random() % live.size() : 0;
+      index.Remove(live[i].first, live[i].second);
+      index.Remove(live[i].first, live[i].second);  // twice does no harm
+      auto it = want.lower_bound(live[i].first);
+      while (it->second != live[i].second) ++it;
+      want.erase(it);
+      live.erase(live.begin() + static_cast<ptrdiff_t>(i));
+    }
+    EXPECT_EQ(index.empty(), want.empty());
+    const uint64_t limit = now - random() % 300;
+    std::vector<uint64_t> seen, expected;
+    for (auto it = index.Above(limit); it != index.begin();) {
+      if ((--it)->entry != nullptr) seen.push_back(it->first_ns);
+    }
+    for (auto it = want.upper_bound(limit); it != want.begin();) expected.push_back((--it)->first);
+    ASSERT_EQ(seen, expected);
+  }
+}
+
+TEST(MergePool, ReusesMemoryUpToItsLimit) {
+  Pool<Trace> pool(1);
+  Trace *a = pool.New(), *b = pool.New();
+  pool.Delete(a);
+  pool.Delete(b);  // beyond the limit: freed
+  EXPECT_EQ(pool.New(), a);
+  pool.Delete(a);
+}
+
+TEST(MergePool, LastReferenceGivesBack) {
+  Pool<Trace> pool(4);
+  TraceRef first = TraceRef::Make(pool);
+  TraceRef second = TraceRef::Make(pool);
+  second->joined = first;
+  TraceRef third = second;
+  second.reset();
+  EXPECT_EQ(first->references, 2u);
+  third = first;  // `second` goes, and with it its reference
+  EXPECT_EQ(first->references, 2u);
+  EXPECT_TRUE(third == first);
+  third = nullptr;
+  EXPECT_EQ(first->references, 1u);
+}
+
+}  // namespace
+}  // namespace weft::merge
