@@ -106,7 +106,7 @@ class Traffic {
   // What the rings bring up to `end_ns`.
   model::SegmentBatch Until(uint64_t end_ns) {
     const double step_ns = 1e9 / options_.rate;
-    for (; next_ns_ < static_cast<double>(end_ns); next_ns_ += step_ns) {
+    for (; !is_over_ && next_ns_ < static_cast<double>(end_ns); next_ns_ += step_ns) {
       MakeExchange(static_cast<uint64_t>(next_ns_));
     }
     std::stable_sort(coming_.begin(), coming_.end(), [](const Made& a, const Made& b) {
@@ -127,6 +127,8 @@ class Traffic {
     }
     return batch;
   }
+  // Nothing new begins; what has begun goes on.
+  void End() { is_over_ = true; }
   uint64_t exchanges() const { return made_; }
 
  private:
@@ -181,6 +183,7 @@ class Traffic {
   std::vector<Pair> pairs_;
   std::vector<Made> coming_;
   double next_ns_ = 0;
+  bool is_over_ = false;
   uint64_t made_ = 0;
 };
 
@@ -225,6 +228,8 @@ int RunReplay(const ReplayOptions& options) {
   report.Add("core_percent_at_10000", cpu / seen * 1e4 * 100);
   report.Add("spans_out", static_cast<double>(dropper.spans - warm_spans));
   report.Print(options.json);
+  traffic.End();
+  for (int i = 0; i < 100; ++i) drain();
   normalizer.Drain();
   static_cast<void>(merge.Flush());
   // Each exchange was seen from both ends and came out once for each.

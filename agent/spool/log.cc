@@ -157,6 +157,15 @@ void Log::Quarantine(const std::string& name, const std::string& why) {
 
 void Log::Settle(const RecordKey& key) {
   deps_.ledger.Out(key.items);
+  NeverAgain(key);
+}
+
+void Log::Reject(const RecordKey& key) {
+  deps_.ledger.Lose(base::Loss::kRejected, "damaged", key.items);
+  NeverAgain(key);
+}
+
+void Log::NeverAgain(const RecordKey& key) {
   deps_.ledger.Held(-int64_t{key.items});
   Segment* segment = Find(key.segment);
   if (segment == nullptr) return;  // it went at the byte cap while the record was on its way

@@ -89,6 +89,8 @@ class Log {
   std::vector<Record> Read(uint64_t max_bytes);
   // Delivered, or refused for good: it will not be read again.
   void Settle(const RecordKey& key);
+  // Nobody could read it: it will not be read again, and what was in it is lost.
+  void Reject(const RecordKey& key);
   // The claimant has no use for it: Read will give it out again.
   void Release(const RecordKey& key);
   bool HasUnread() const;
@@ -154,6 +156,7 @@ class Log {
   Step ReadStep(Segment& segment, base::ByteView bytes, bool may_stop, std::vector<Record>* out);
   bool Fill(Segment& segment, size_t want);
   base::ByteView ChunkRest(const Segment& segment) const;
+  void NeverAgain(const RecordKey& key);
   void GiveOut(Segment& segment, const RecordHeader& header, base::ByteView payload,
                std::vector<Record>* out);
   void CountLost(Segment& segment, uint32_t from, uint32_t to);

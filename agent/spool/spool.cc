@@ -8,8 +8,7 @@ namespace weft::spool {
 namespace {
 
 constexpr uint64_t kQueueBytes = 32 << 20;  // one payload more than this is taken by an empty queue
-constexpr uint64_t kGroupBytes = 8 << 20;   // a group is synced early beyond this
-constexpr uint64_t kWriteBytes = 4 << 20;   // what waits is written early beyond this
+constexpr uint64_t kGroupBytes = 8 << 20;   // a group is written and synced early beyond this
 constexpr std::chrono::seconds kRefusingTime{1};
 constexpr std::chrono::seconds kCursorSyncInterval{1};
 
@@ -127,21 +126,19 @@ void Spool::Read(uint64_t max_bytes, ReadDone done) {
   wake_.notify_one();
 }
 
-// Neither wakes the worker at once: a round of settles costs one write of the cursor.
-void Spool::Settle(const RecordKey& key) {
-  std::lock_guard lock(mutex_);
-  if (work_.settles.empty() && anything_wakes_) wake_.notify_one();
-  work_.settles.push_back({key, false});
-}
+void Spool::Settle(const RecordKey& key) { Queue({key, &Log::Settle}); }
+void Spool::Reject(const RecordKey& key) { Queue({key, &Log::Reject}); }
+void Spool::Release(const RecordKey& key) { Queue({key, &Log::Release}); }
 
-void Spool::Release(const RecordKey& key) {
+// Does not wake the worker at once: a round of settles costs one write of the cursor.
+void Spool::Queue(const SettleWork& settle) {
   std::lock_guard lock(mutex_);
   if (work_.settles.empty() && anything_wakes_) wake_.notify_one();
-  work_.settles.push_back({key, true});
+  work_.settles.push_back(settle);
 }
 
 bool Spool::Work::urgent() const {
-  return closing || !reads.empty() || !flushes.empty() || append_bytes >= kWriteBytes;
+  return closing || !reads.empty() || !flushes.empty() || append_bytes >= kGroupBytes;
 }
 
 Spool::Work Spool::Take() {
@@ -172,7 +169,7 @@ void Spool::Run() {
     Work work = Take();
     closing = work.closing;
     for (const SettleWork& settle : work.settles) {
-      settle.release ? log_->Release(settle.key) : log_->Settle(settle.key);
+      ((*log_).*settle.how)(settle.key);
       settled_ = true;
     }
     Spare(&work.appends);

@@ -79,6 +79,7 @@ class Spool {
   // The oldest unclaimed records, at least one if there is one; claims them.
   void Read(uint64_t max_bytes, ReadDone done);
   void Settle(const RecordKey& key);
+  void Reject(const RecordKey& key);  // see Log
   void Release(const RecordKey& key);
 
   // As of the worker's last round.
@@ -107,7 +108,7 @@ class Spool {
   };
   struct SettleWork {
     RecordKey key;
-    bool release = false;
+    void (Log::*how)(const RecordKey&) = &Log::Settle;
   };
   struct Work {
     std::vector<AppendWork> appends;
@@ -126,6 +127,7 @@ class Spool {
   Spool(const Options& options, Deps deps, std::unique_ptr<Log> log);
   void Run();
   void Queue(AppendWork&& append);
+  void Queue(const SettleWork& settle);
   Work Take();
   void Spare(std::vector<AppendWork>* appends);
   void Write(AppendWork&& append);

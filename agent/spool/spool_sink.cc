@@ -293,7 +293,8 @@ bool SpoolSink::MakeBatch(Record&& record, Drained* out) {
   undecodable_records_.Add(1);
   SPDLOG_ERROR("spool: record {} of segment {} is no request: {}", out->key.ordinal,
                out->key.segment, report.reason);
-  OnDrained(out->key, false, ReceiptFailure::kRejected);
+  draining_bytes_ -= out->key.payload_bytes;
+  deps_.spool.Reject(out->key);
   return false;
 }
 

@@ -4,9 +4,9 @@
  * is compiled as BPF C, as C11 and as C++20; there is no second copy of any of this.
  *
  * Who writes, who reads. The kernel side writes records into two ring buffers per CPU, the second
- * when the first is full, and counters into a per-CPU array. The agent reads both. In the other direction the agent fills
- * `weft_settings` before the load and writes entries of the map `message_ends` while the programs
- * run.
+ * when the first is full, and counters into a per-CPU array. The agent reads both. In the other
+ * direction the agent fills `weft_settings` before the load and writes entries of the map
+ * `message_ends` while the programs run.
  *
  * Life of a record. A program reserves room in the ring of its CPU, fills it and submits it without
  * waking anybody; the agent empties all rings every few milliseconds, sorts by time and turns
@@ -179,8 +179,8 @@ WEFT_ABI_LAYOUT(weft_end, 40, _pad, 34);
 /* Read-only data of the object; the agent fills it before the load. */
 struct weft_settings {
 	__u32 abi_version;
-	__u32 own_tgid;	  /* the agent's own calls are not traced */
-	__u32 head_bytes; /* copied per direction and message; at most WEFT_CAPTURE_MAX */
+	__u32 own_tgid;		   /* the agent's own calls are not traced */
+	__u32 head_bytes;	   /* copied per direction and message; at most WEFT_CAPTURE_MAX */
 	__u32 small_ring_bytes;	   /* of the ring that a CPU uses first */
 	__u32 large_ring_bytes;	   /* of the one that it uses when that is full */
 	__u32 cgroup_bytes_per_ms; /* that a container may put into large rings; 0: any */

@@ -66,8 +66,8 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 	struct net *net;
 	int how;
 	__u32 cpu;
-	void *ring = emit__ring(kind == WEFT_RECORD_CONNECTION ? s->cookie : 0, sizeof(*r), &cpu,
-				&how);
+	void *ring =
+	    emit__ring(kind == WEFT_RECORD_CONNECTION ? s->cookie : 0, sizeof(*r), &cpu, &how);
 
 	if (!ring)
 		return false;

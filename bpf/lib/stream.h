@@ -84,9 +84,9 @@ static __always_inline void stream__record(struct socket_state *s, struct call *
 	struct direction_state *d = &s->direction[call->direction & 1];
 
 #ifdef WEFT_LIB_GO_H
-	call->goroutine = go__caller(s, call->pid_tgid >> 32,
-				     call->direction == WEFT_RECEIVE &&
-					 !(s->flags & SOCKET_ACTIVE));
+	call->goroutine =
+	    go__caller(s, call->pid_tgid >> 32,
+		       call->direction == WEFT_RECEIVE && !(s->flags & SOCKET_ACTIVE));
 #endif
 	if (s->protocol == WEFT_PROTOCOL_HTTP2)
 		stream__http2(s, d, call, data, buffer);

@@ -29,8 +29,8 @@ struct tls_call {
 	__u64 time_ns; /* of the last of them */
 	__u32 sequence;
 	__u8 operation;
-	__u8 flags; /* of the socket */
-	__u8 mixed; /* events of several sockets: believe nothing */
+	__u8 flags;	 /* of the socket */
+	__u8 mixed;	 /* events of several sockets: believe nothing */
 	__u8 has_record; /* `sequence` is where a record started */
 };
 

@@ -12,10 +12,10 @@ struct tls_session {
 	struct socket_state plaintext; /* its cookie is 0 until the socket is known */
 	__u64 candidate;	       /* the socket that the votes are for */
 	__u8 votes;
-	__u8 is_nested; /* the library does its own socket calls: votes do not count */
-	__u8 is_whole;	/* seen from its handshake on */
-	__u8 begun;	/* bits of directions: a record was, and its call is to be made again */
-	__u32 received; /* Go: raw sequence number behind the last byte that was read for it */
+	__u8 is_nested;	   /* the library does its own socket calls: votes do not count */
+	__u8 is_whole;	   /* seen from its handshake on */
+	__u8 begun;	   /* bits of directions: a record was, and its call is to be made again */
+	__u32 received;	   /* Go: raw sequence number behind the last byte that was read for it */
 	__u32 begun_at[2]; /* raw sequence number of that record */
 };
 

@@ -66,12 +66,10 @@ static __always_inline struct go_call *go__enter(struct pt_regs *ctx, __u8 opera
 		}
 	}
 	c->tls.session = GO_ARGUMENT_1(ctx);
-	c->tls.cookie = 0;
-	c->tls.time_ns = 0;
+	c->tls.cookie = c->tls.time_ns = 0;
 	c->tls.sequence = 0;
 	c->tls.operation = operation;
-	c->tls.mixed = 0;
-	c->tls.has_record = 0;
+	c->tls.mixed = c->tls.has_record = 0;
 	return c;
 }
 

@@ -226,6 +226,25 @@ TEST_F(SpoolSinkTest, RejectedForGoodIsNotSentAgain) {
 }
 
 // F60: what the exporter sheds at a stop stays on disk.
+TEST_F(SpoolSinkTest, ARecordThatIsNoRequestIsCountedAsLostAndCostsNoOther) {
+  ASSERT_TRUE(spool->Append(Payload("\x0f no protobuf"), {.items = 3}, false, nullptr));
+  exporter.room = 0;
+  ASSERT_EQ(Push(1, ReceiptLevel::kTaken), PushResult::kTaken);
+  ASSERT_TRUE(loop.RunUntil([&] { return credit.used() == 0; }));
+  exporter.room = 1'000;
+  Drain();
+  EXPECT_EQ(exporter.seen.size(), 5u);
+  spool->Close();
+  EXPECT_EQ(ledger->out(), 5u);
+  EXPECT_EQ(ledger->lost_total(), 3u);
+  EXPECT_EQ(ledger->held(), 0);
+  EXPECT_TRUE(ledger->Balanced());
+  spool.reset();
+  OpenSpool();
+  EXPECT_TRUE(Read().empty()) << "nor is it read again";
+  sink.reset();
+}
+
 TEST_F(SpoolSinkTest, ShedByTheExporterIsKeptForTheNextRun) {
   ASSERT_EQ(Push(1, ReceiptLevel::kDurable), PushResult::kTaken);
   sink->Stop();

@@ -42,11 +42,15 @@ void FlightWindow::Refused(uint64_t bytes, uint64_t sent_ns, uint64_t now_ns) {
   Closed(bytes);
   if (sent_ns < cut_at_ns_) return;
   cut_at_ns_ = now_ns;
-  const bool takes_others = taken_at_ns_ > sent_ns;
-  const uint64_t less =
-      takes_others ? std::max(kFloorSteps * step_, window_ / 8 * 7) : std::max(step_, window_ / 2);
+  const uint64_t less = TakesOthers(sent_ns, now_ns)
+                            ? std::max(kFloorSteps * step_, window_ / 8 * 7)
+                            : std::max(step_, window_ / 2);
   window_ = std::min(window_, less);
   fast_until_ = window_;
+}
+
+bool FlightWindow::TakesOthers(uint64_t sent_ns, uint64_t now_ns) const {
+  return taken_at_ns_ > 0 && now_ns - taken_at_ns_ <= 2 * (now_ns - sent_ns);
 }
 
 void FlightWindow::Restart() {

@@ -25,6 +25,8 @@ class FlightWindow {
   // are refused together. A peer that meanwhile takes others is refusing, not drowning: it loses an
   // eighth, down to a floor at which the flow goes on; one that takes nothing loses half.
   void Refused(uint64_t bytes, uint64_t sent_ns, uint64_t now_ns);
+  // Whether it has taken something in the last two rounds, as told by a request of the last one.
+  bool TakesOthers(uint64_t sent_ns, uint64_t now_ns) const;
   // Settled in a way that says nothing about the load.
   void Closed(uint64_t bytes) { open_ -= bytes < open_ ? bytes : open_; }
   // Back to one request.

@@ -247,10 +247,8 @@ void Lane::OnReply(uint64_t id, CallReply&& reply) {
   --peer->flying;
   const Outcome outcome = Judge(reply, options_.retry_exhausted);
   if (outcome.verdict != Verdict::kRetryConnection && outcome.verdict != Verdict::kRetrySlowly &&
-      outcome.verdict != Verdict::kRetry) {
-    peer->took_ns = books_.now_ns();
+      outcome.verdict != Verdict::kRetry)
     OpenGate(*peer);
-  }
   Settle(std::move(flight), reply, outcome);
   if (peer->leaving && peer->flying == 0) Forget(peer);
   Pump();
@@ -310,7 +308,7 @@ void Lane::RetryLater(Flight&& flight, const CallReply& reply, const Outcome& ou
   if (draining_) longest = kDrainBackoffMax;
   nanoseconds delay = Backoff(shared ? peer.failures : flight.request.attempts, longest);
   // It takes others: what waits fills the queue, and the next attempt has the same chance.
-  if (!shared && peer.took_ns > flight.sent_ns)
+  if (!shared && peer.window.TakesOthers(flight.sent_ns, now_ns))
     delay = Backoff((flight.request.attempts + 1) / 2, longest) / 2;
   if (outcome.verdict == Verdict::kRetrySlowly && !draining_)
     delay = Backoff(UINT32_MAX, kCredentialsBackoff) + kCredentialsBackoff / 4;

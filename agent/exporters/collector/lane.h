@@ -76,7 +76,7 @@ class Lane {
     size_t flying = 0;
     Gate gate = Gate::kOpen;
     uint32_t failures = 0;  // in a row
-    uint64_t failing_since_ns = 0, took_ns = 0;
+    uint64_t failing_since_ns = 0;
     TimerQueue::TimerId pause = 0;
     bool leaving = false, outage_logged = false;
     base::LogLimiter outage_log{30'000'000'000};

@@ -6,6 +6,7 @@
 namespace weft::protocols::zipkin {
 namespace {
 
+using namespace std::string_view_literals;
 namespace field = otlp::field;
 using model::SpanKind;
 using otlp::Writer;
@@ -30,16 +31,36 @@ int ParseStatusCode(std::string_view text) {
 
 // Names of the semantic conventions that describe who sent the span, not the span.
 bool IsResourceKey(std::string_view key) {
-  static constexpr std::string_view kGroups[] = {
-      "k8s.",       "host.",      "container.", "process.", "cloud.",
-      "os.",        "telemetry.", "service.",   "device.",  "deployment.",
-      "webengine.", "aws.ecs.",   "aws.eks.",   "aws.log.", "browser."};
-  static constexpr std::string_view kFaas[] = {"faas.name", "faas.id", "faas.version",
-                                               "faas.instance", "faas.max_memory"};
-  if (key == "service.name") return false;
-  const auto begins = [key](std::string_view group) { return key.starts_with(group); };
-  return std::any_of(std::begin(kGroups), std::end(kGroups), begins) ||
-         std::find(std::begin(kFaas), std::end(kFaas), key) != std::end(kFaas);
+  const auto begins = [key](auto... groups) { return (key.starts_with(groups) || ...); };
+  switch (key.empty() ? '\0' : key.front()) {
+    case 'a':
+      return begins("aws.ecs."sv, "aws.eks."sv, "aws.log."sv);
+    case 'b':
+      return begins("browser."sv);
+    case 'c':
+      return begins("container."sv, "cloud."sv);
+    case 'd':
+      return begins("device."sv, "deployment."sv);
+    case 'f':
+      return key == "faas.name" || key == "faas.id" || key == "faas.version" ||
+             key == "faas.instance" || key == "faas.max_memory";
+    case 'h':
+      return begins("host."sv);
+    case 'k':
+      return begins("k8s."sv);
+    case 'o':
+      return begins("os."sv);
+    case 'p':
+      return begins("process."sv);
+    case 's':
+      return begins("service."sv) && key != "service.name";
+    case 't':
+      return begins("telemetry."sv);
+    case 'w':
+      return begins("webengine."sv);
+    default:
+      return false;
+  }
 }
 
 void PutAttribute(base::ByteBuffer& out, uint32_t number, std::string_view key,

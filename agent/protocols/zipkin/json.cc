@@ -14,7 +14,24 @@ namespace {
 namespace od = simdjson::ondemand;
 using model::SpanKind;
 
-constexpr size_t kKeptParserBytes = 4 << 20;  // a parser that grew beyond this is not kept
+// A parser holds six times the bytes of the largest document that it has seen; one that has grown
+// beyond this is not kept.
+constexpr size_t kKeptParserBytes = 1 << 20;
+
+// The parser of a thread; shrinks at the end of its use.
+class KeptParser {
+ public:
+  explicit KeptParser(od::parser& parser) : parser_(parser) {}
+  ~KeptParser() {
+    if (parser_.capacity() > kKeptParserBytes) parser_ = od::parser();
+  }
+  KeptParser(const KeptParser&) = delete;
+  KeptParser& operator=(const KeptParser&) = delete;
+  od::parser* operator->() const { return &parser_; }
+
+ private:
+  od::parser& parser_;
+};
 
 std::string_view Trim(std::string_view token) {
   while (!token.empty() && static_cast<unsigned char>(token.back()) <= ' ') token.remove_suffix(1);
@@ -179,7 +196,7 @@ class Reader {
 bool Reader::OneSpan(od::object& object) {
   texts_.Clear();
   span_.Clear();
-  version1_.Start();
+  if (is_version1_) version1_.Start();
   const bool ok =
       EachMember(object, [this](std::string_view key, od::value& v) { return SpanMember(key, v); });
   if (!ok) return false;
@@ -289,26 +306,27 @@ bool Reader::OneBinary(od::object& object) {
 }  // namespace
 
 bool ReadJson(base::ByteView request, bool version1, Composer& composer, std::string* error) {
-  thread_local od::parser parser;
+  thread_local od::parser kept;
+  const KeptParser parser(kept);
   Padded padded(base::AsText(request));
   od::document document;
   bool ok = false;
-  if (auto code = parser.iterate(padded.text(), padded.size(), padded.capacity()).get(document)) {
+  if (auto code = parser->iterate(padded.text(), padded.size(), padded.capacity()).get(document)) {
     *error = simdjson::error_message(code);
   } else {
     ok = Reader(version1, composer, error).Request(document);
   }
-  if (parser.capacity() > kKeptParserBytes) parser = od::parser();
   return ok;
 }
 
 bool AppendJsonAttributes(std::string_view json, uint32_t field, base::ByteBuffer* out) {
-  thread_local od::parser parser;  // not the one that is in the middle of the request
+  thread_local od::parser kept;  // not the one that is in the middle of the request
+  const KeptParser parser(kept);
   const size_t begin = out->size();
   Padded padded(json);
   od::document document;
   od::object object;
-  if (parser.iterate(padded.text(), padded.size(), padded.capacity()).get(document) ||
+  if (parser->iterate(padded.text(), padded.size(), padded.capacity()).get(document) ||
       document.get_object().get(object)) {
     return false;
   }

@@ -2,6 +2,7 @@
 // version 1 become the fields of version 2. Everything is a view into the request.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -59,20 +60,27 @@ struct Span {
   void Clear();
 };
 
+// What each character is worth as a hex digit; 255: it is none.
+inline constexpr std::array<uint8_t, 256> kHexDigits = [] {
+  std::array<uint8_t, 256> digits{};
+  digits.fill(255);
+  for (uint8_t i = 0; i < 10; ++i) digits['0' + i] = i;
+  for (uint8_t i = 0; i < 6; ++i) digits['a' + i] = digits['A' + i] = static_cast<uint8_t>(10 + i);
+  return digits;
+}();
+
 // Up to 2·N hex digits, right-aligned; longer ones keep their last digits. False for anything else.
 template <size_t N>
 bool ParseHexId(std::string_view hex, base::Id<N>* id) {
   if (hex.empty() || hex.size() > 32) return false;
   base::Id<N> parsed;
+  uint8_t seen = 0;
   for (size_t i = 0; i < hex.size(); ++i) {
-    const char c = hex[hex.size() - 1 - i];
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-    if (digit < 0) return false;
+    const uint8_t digit = kHexDigits[static_cast<uint8_t>(hex[hex.size() - 1 - i])];
+    seen |= digit;
     if (i < 2 * N) parsed.bytes[N - 1 - i / 2] |= static_cast<uint8_t>(digit << (i % 2 * 4));
   }
+  if (seen > 15) return false;
   *id = parsed;
   return true;
 }

@@ -160,7 +160,7 @@ std::vector<FeatureReport> Probe(const Options& options) {
   base::SystemClock clock;
   base::MetricRegistry metrics;
   additions.Start(**programs, options, clock, metrics, [] {});
-  return AllFeatures(programs.status(), rungs, additions);
+  return AllFeatures((*programs)->Attach(), rungs, additions);
 }
 
 // A record that waits for its turn. Its captured bytes are in the arena of the drain.

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
-#include <string_view>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "abi/weft_abi.h"
@@ -14,7 +15,6 @@
 namespace weft::sources::ebpf {
 namespace {
 
-constexpr const char* kHierarchies[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 constexpr int kKernfsHandle = 0xfe;  // FILEID_KERNFS: the handle is the id
 constexpr char kOther[] = "other";
 
@@ -25,8 +25,18 @@ std::string PathOfDescriptor(int fd) {
   return n > 0 ? std::string(path, static_cast<size_t>(n)) : std::string();
 }
 
-std::string PathIn(const char* hierarchy, uint64_t id) {
-  const int root = open(hierarchy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+// Where the hierarchy of version 2 is mounted; empty when it is not.
+std::string Hierarchy() {
+  std::ifstream mounts("/proc/self/mounts");
+  std::string device, place, type, rest;
+  while (mounts >> device >> place >> type && std::getline(mounts, rest)) {
+    if (type == "cgroup2") return place;
+  }
+  return {};
+}
+
+std::string PathIn(const std::string& hierarchy, uint64_t id) {
+  const int root = open(hierarchy.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return {};
   alignas(file_handle) char room[sizeof(file_handle) + sizeof id];
   auto* handle = reinterpret_cast<file_handle*>(room);
@@ -38,8 +48,7 @@ std::string PathIn(const char* hierarchy, uint64_t id) {
   if (fd < 0) return {};
   std::string path = PathOfDescriptor(fd);
   close(fd);
-  const size_t skip = std::strlen(hierarchy);
-  return path.starts_with(hierarchy) ? path.substr(std::min(skip, path.size())) : std::string();
+  return path.starts_with(hierarchy) ? path.substr(hierarchy.size()) : std::string();
 }
 
 uint64_t Sum(const std::vector<uint64_t>& numbers, size_t count) {
@@ -55,11 +64,9 @@ uint64_t At(const std::vector<uint64_t>& numbers, size_t i) {
 }  // namespace
 
 std::string CgroupPath(uint64_t id) {
-  for (const char* hierarchy : kHierarchies) {
-    std::string path = PathIn(hierarchy, id);
-    if (!path.empty()) return path;
-  }
-  return "id:" + std::to_string(id);
+  const std::string hierarchy = Hierarchy();
+  std::string path = hierarchy.empty() ? std::string() : PathIn(hierarchy, id);
+  return path.empty() ? "id:" + std::to_string(id) : path;
 }
 
 Pressure::Pressure(base::MetricRegistry& metrics, PathOf path_of)

@@ -72,6 +72,7 @@ struct Programs::State {
   StateIn conn_state_in = StateIn::kSockets;
   std::unique_ptr<Object> data;  // the rung in use
   const Rung* rung = nullptr;
+  bool is_data_attached = false;  // before Attach
   uint32_t max_connections = 0;
   unsigned cpus = 0;
   std::vector<struct ring_buffer*> rings;
@@ -132,8 +133,11 @@ base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
     return base::Error("no hook carries the data: " + reasons);
   }
   state.data = std::move(ladder.in_use);
-  state.data->Detach();
   state.rung = ladder.rung;
+  // What keeps its state in hashes stays attached: nothing that takes long is loaded beside it, and
+  // the kernels that need it (before Linux 5.12) do not attach a program a second time.
+  state.is_data_attached = ladder.state_in == StateIn::kHashes;
+  if (!state.is_data_attached) state.data->Detach();
   return programs;
 }
 
@@ -226,7 +230,10 @@ base::Status Programs::MakeRing(uint32_t place, uint64_t bytes) {
 // The data first: a socket that is born in between is met in the middle. The other way round its
 // first bytes could pass unseen, and what comes behind them would be taken for them.
 base::Status Programs::Attach() {
-  if (base::Status attached = state_->rung->attach(*state_->data); !attached.ok()) return attached;
+  if (!state_->is_data_attached) {
+    base::Status attached = state_->rung->attach(*state_->data);
+    if (!attached.ok()) return attached;
+  }
   return state_->conn->Attach();
 }
 

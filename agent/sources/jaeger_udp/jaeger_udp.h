@@ -1,5 +1,5 @@
 // The Jaeger agent's UDP ports: 6831 (thrift compact), 6832 (thrift binary) and 5775 (its legacy
-// port, compact). Each takes emitBatch and emitZipkinBatch. Each wake-up reads
+// port, compact). Each takes emitBatch and emitZipkinBatch. Each look reads
 // up to 64 datagrams, sorts them by the process that sent them, and makes one OtlpBatch per
 // process. UDP has nobody to ask for a retry, so what finds no room is shed, newest first, and
 // every loss is counted: the kernel's own drops, cut datagrams, bad ones, want of credit, a busy

@@ -1,7 +1,7 @@
 // Intake: the last steps of every answered receiver, whatever its clients speak. OTLP bytes are
 // indexed, stamped with their sender, given a Receipt that takes over the request's credit, pushed,
-// and booked. It is also the door that sources/zipkin, jaeger_http and jaeger_grpc use, so that
-// they count and answer alike.
+// and booked. Server (server.h) passes it to sources/zipkin, jaeger_http and jaeger_grpc, so
+// that they count and answer alike.
 #pragma once
 
 #include <functional>

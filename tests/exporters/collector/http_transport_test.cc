@@ -2,6 +2,7 @@
 #include "exporters/collector/wire/http_transport.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -198,6 +199,22 @@ TEST(BearerToken, AFileWithoutATokenKeepsTheLastOne) {
   peer.clock.Advance(11'000'000'000);
   transport->Call(model::Signal::kTraces, {}, "", [](CallReply&&) {});
   EXPECT_EQ(peer.headers["authorization"], "Bearer def");
+  std::filesystem::remove(path);
+}
+
+// A pipe that nobody writes to would stop the data thread for ever, a device fill the memory.
+TEST(BearerToken, OnlyARegularFileOfModestSizeIsRead) {
+  const std::string path = (std::filesystem::temp_directory_path() / "weft_token_pipe_").string() +
+                           std::to_string(::getpid());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(ReadToken(path), "");
+  std::filesystem::remove(path);
+  EXPECT_EQ(ReadToken("/dev/zero"), "");
+  EXPECT_EQ(ReadToken("/"), "");
+  std::ofstream(path) << std::string(16 << 10, 'a') << "\nsecond line";
+  EXPECT_EQ(ReadToken(path).size(), 16u << 10);
+  std::ofstream(path) << std::string((16 << 10) + 1, 'a') << "\n";
+  EXPECT_EQ(ReadToken(path), "");
   std::filesystem::remove(path);
 }
 

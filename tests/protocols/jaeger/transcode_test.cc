@@ -148,6 +148,21 @@ TEST_P(Transcoding, TheLastOfEqualTagsWins) {
   EXPECT_EQ(span.status_code, 2);
 }
 
+TEST_P(Transcoding, TextsOfEverySizeAreKept) {
+  std::vector<TestTag> tags;
+  std::string wanted;
+  for (size_t size = 1; size <= 140; ++size) {
+    const std::string key(size, 'k'), text(141 - size, static_cast<char>('a' + size % 26));
+    tags.push_back(Text(key, text));
+    wanted += key + "=" + text + ";";
+  }
+  const Decoded out = Tags(tags);
+  std::string text;
+  for (const auto& attribute : out.span().attributes)
+    text += std::string(attribute.key) + "=" + attribute.ToText() + ";";
+  EXPECT_EQ(text, wanted);
+}
+
 TEST_P(Transcoding, KindComesFromItsTag) {
   const std::pair<const char*, int> kinds[] = {
       {"internal", 1}, {"server", 2}, {"client", 3}, {"producer", 4}, {"consumer", 5}};

@@ -259,5 +259,63 @@ TEST(CompactReader, OverlongVarintsAreRefused) {
   EXPECT_TRUE(c.ok());
 }
 
+// With bytes behind a number it is read in one step, at the end of the input byte by byte.
+TEST(CompactReader, NumbersOfEverySizeAreReadAlikeWhereverTheyStand) {
+  for (int bits = 0; bits < 64; ++bits) {
+    for (const uint64_t pattern : {uint64_t{0}, uint64_t{0x5a5a5a5a5a5a5a5a}, ~uint64_t{0}}) {
+      const uint64_t top = uint64_t{1} << bits;
+      const auto number = static_cast<int64_t>(top | (pattern & (top - 1)));
+      for (const int64_t value : {number, -number}) {
+        for (const size_t behind : {0u, 1u, 12u}) {
+          ThriftWriter w(true);
+          w.I64(value);
+          w.Raw(std::string(behind, '\xff'));
+          CompactReader r(w.view());
+          EXPECT_EQ(r.I64(), value);
+          EXPECT_TRUE(r.ok());
+          EXPECT_EQ(r.left(), behind);
+        }
+      }
+    }
+  }
+  for (const size_t size : {4u, 6u, 9u, 11u}) {
+    const std::string bytes = std::string(size - 1, '\x80') + '\x01' + std::string(12, 'x');
+    CompactReader number(base::AsBytes(bytes)), text(base::AsBytes(bytes));
+    number.I32();
+    EXPECT_EQ(number.ok(), size <= 5) << size;
+    text.Binary();
+    EXPECT_FALSE(text.ok()) << size;
+  }
+}
+
+TYPED_TEST(ThriftReader, TextTagsAreTakenInOneStep) {
+  const auto tag = [](const std::string& key, int32_t type, const std::string& text, bool more) {
+    ThriftWriter w(TestFixture::kCompact);
+    w.Begin(), w.TextField(1, key), w.I32Field(2, type), w.TextField(3, text);
+    if (more) w.I64Field(6, 1);
+    w.End();
+    return std::string(base::AsText(w.view()));
+  };
+  const auto taken = [](const std::string& bytes, size_t left) {
+    TypeParam r(base::AsBytes(bytes));
+    std::string_view key, text;
+    if (!r.TryTextTag(&key, &text)) {
+      EXPECT_EQ(r.left(), bytes.size()) << "nothing is taken";
+      return std::string("not");
+    }
+    EXPECT_EQ(r.left(), left);
+    return std::string(key) + "=" + std::string(text);
+  };
+  const std::string long_text(127, 'v');
+  EXPECT_EQ(taken(tag("", 0, "", false), 0), "=");
+  EXPECT_EQ(taken(tag("k", 0, "v", false) + "behind", 6), "k=v");
+  EXPECT_EQ(taken(tag(long_text, 0, long_text, false), 0), long_text + "=" + long_text);
+  EXPECT_EQ(taken(tag("k", 1, "v", false), 0), "not") << "another type";
+  EXPECT_EQ(taken(tag("k", 0, "v", true), 0), "not") << "further fields";
+  const std::string whole = tag("key", 0, "value", false);
+  for (size_t size = 0; size < whole.size(); ++size)
+    EXPECT_EQ(taken(whole.substr(0, size), 0), "not");
+}
+
 }  // namespace
 }  // namespace weft::protocols::thrift

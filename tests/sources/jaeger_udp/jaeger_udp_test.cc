@@ -401,6 +401,30 @@ TEST_F(JaegerUdp, StopEndsSoonThoughTheSenderGoesOn) {
   EXPECT_GT(sink_.pushes, 1u);
 }
 
+// In a stream the port is read by a timer; when it is quiet, it is watched again.
+TEST_F(JaegerUdp, AStreamIsTakenWholeAndSoIsWhatComesAfterIt) {
+  Open();
+  Sender client(receiver_->compact_port());
+  const std::string bytes = Datagram(Encoding::kCompact, "s");
+  uint64_t sent = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (const int count : {1, 1, 1, 200, 1}) {  // the clock stands: all of it is one stream
+      for (int i = 0; i < count; ++i) client.Send(bytes);
+      sent += static_cast<uint64_t>(count);
+      RunUntil([&] { return datagrams().in() == sent; });
+    }
+    int quiet = 0;
+    RunUntil([&] { return ++quiet == 20; });
+  }
+  client.Send(bytes);
+  client.Send(bytes);
+  RunUntil([&] { return datagrams().in() >= sent + 1; });
+  StopNow();  // while the timer may still be set
+  EXPECT_EQ(datagrams().in(), sent + 2);
+  EXPECT_EQ(sink_.spans, sent + 2);
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
 TEST_F(JaegerUdp, TheLedgerBalancesDuringAPush) {
   Open();
   bool balanced = true;
