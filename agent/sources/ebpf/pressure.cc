@@ -57,6 +57,19 @@ uint64_t Sum(const std::vector<uint64_t>& numbers, size_t count) {
   return sum;
 }
 
+constexpr const char* kReasons[] = {
+#define WEFT_X(name, number, text) text,
+    WEFT_DROP_REASONS(WEFT_X)
+#undef WEFT_X
+};
+
+base::Metric& DropsIn(base::MetricRegistry& metrics, const std::string& cgroup,
+                      const char* reason) {
+  return metrics.Get(base::MetricKind::kCounter, "weft_capture_cgroup_dropped_records_total",
+                     "Records lost in the kernel under pressure, by container and reason.",
+                     {{"cgroup", cgroup}, {"reason", reason}});
+}
+
 uint64_t At(const std::vector<uint64_t>& numbers, size_t i) {
   return i < numbers.size() ? numbers[i] : 0;
 }
@@ -77,7 +90,9 @@ Pressure::Pressure(base::MetricRegistry& metrics, PathOf path_of)
                          "one connection in eight is recorded.")),
       short_heads_(metrics.Get(base::MetricKind::kCounter, "weft_capture_short_heads_total",
                                "Records with fewer bytes than capture.head_bytes, for want of "
-                               "room in the rings.")) {}
+                               "room in the rings.")) {
+  for (const char* reason : kReasons) DropsIn(metrics, kOther, reason);
+}
 
 void Pressure::Look(uint64_t now_ns, const KernelCounters& now, const DropsOf& drops_of) {
   State sign = State::kNone;
@@ -109,11 +124,6 @@ const std::string& Pressure::LabelOf(uint64_t id) {
 }
 
 void Pressure::Blame(const std::vector<CgroupDrops>& cgroups) {
-  static constexpr const char* kReasons[] = {
-#define WEFT_X(name, number, text) text,
-      WEFT_DROP_REASONS(WEFT_X)
-#undef WEFT_X
-  };
   std::unordered_map<uint64_t, std::vector<uint64_t>> read;
   for (const CgroupDrops& c : cgroups) {
     std::vector<uint64_t> before;
@@ -122,11 +132,7 @@ void Pressure::Blame(const std::vector<CgroupDrops>& cgroups) {
       // The kernel side may have forgotten it and begun anew.
       const uint64_t from = At(before, i) <= c.drops[i] ? At(before, i) : 0;
       if (c.drops[i] == from) continue;
-      metrics_
-          .Get(base::MetricKind::kCounter, "weft_capture_cgroup_dropped_records_total",
-               "Records lost in the kernel under pressure, by container and reason.",
-               {{"cgroup", LabelOf(c.id)}, {"reason", kReasons[i]}})
-          .Add(c.drops[i] - from);
+      DropsIn(metrics_, LabelOf(c.id), kReasons[i]).Add(c.drops[i] - from);
     }
     read[c.id] = c.drops;
   }
