@@ -145,6 +145,12 @@ Scan ScanRecord(base::ByteView bytes, uint64_t salt, bool at_end) {
     scan.skip = std::min(at, bytes.size());
     return scan;
   }
+  if (bytes.size() < kRecordHeaderBytes &&
+      base::AsText(bytes).substr(0, kRecordMagic.size()) == kRecordMagic.substr(0, bytes.size())) {
+    scan.status = ScanStatus::kTorn;
+    scan.skip = bytes.size();
+    return scan;
+  }
   // Not here; the next place where a whole header is right, or may be beyond what is there.
   scan.status = ScanStatus::kDamage;
   RecordHeader found;

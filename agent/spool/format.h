@@ -64,12 +64,13 @@ enum class ScanStatus {
   kRecord,   // a header that is right; the payload is not looked at
   kDamage,   // `skip` bytes that are no record; after them there may be one
   kZeros,    // `skip` bytes of zeros and padding: a tail, or a hole
+  kTorn,     // `skip` bytes, the last ones, that begin as a header does: never written whole
   kNeedMore  // cannot tell yet; never when `at_end`
 };
 
 struct Scan {
   ScanStatus status = ScanStatus::kNeedMore;
-  size_t skip = 0;  // kDamage, kZeros
+  size_t skip = 0;  // kDamage, kZeros, kTorn
   RecordHeader header;
 };
 

@@ -175,6 +175,7 @@ Log::Step Log::ReadStep(Segment& segment, base::ByteView bytes, bool may_stop,
       counters_.damaged_bytes.Add(scan.skip);
       [[fallthrough]];
     case ScanStatus::kZeros:
+    case ScanStatus::kTorn:  // as below
       segment.read_offset += scan.skip;
       return Step::kOn;
     case ScanStatus::kRecord:

@@ -93,6 +93,8 @@ class Walk {
       if (scan.status != ScanStatus::kRecord) {
         if (scan.status == ScanStatus::kDamage)
           visitor_.damage(file.name, *offset, scan.skip, "no record");
+        if (scan.status == ScanStatus::kTorn)
+          visitor_.damage(file.name, *offset, scan.skip, "torn tail");
         *offset += scan.skip;
         continue;
       }

@@ -3,19 +3,19 @@
  * The contract between the BPF programs in bpf/ and the agent in agent/sources/ebpf. The same file
  * is compiled as BPF C, as C11 and as C++20; there is no second copy of any of this.
  *
- * Who writes, who reads. The kernel side writes records into two ring buffers per CPU, the second
- * when the first is full, and counters into a per-CPU array. The agent reads both. In the other
- * direction the agent fills `weft_settings` before the load and writes entries of the map
+ * Who writes, who reads. The kernel side writes records into the outbox of the CPU, or into its
+ * ring buffer when that is full, and counters into a per-CPU array. The agent reads all three. In
+ * the other direction the agent fills `weft_settings` before the load and writes entries of the map
  * `message_ends` while the programs run.
  *
- * Life of a record. A program reserves room in the ring of its CPU, fills it and submits it without
- * waking anybody; the agent empties all rings every few milliseconds, sorts by time and turns
- * records into segments. A record for which there is no room is counted under a drop reason and is
- * gone; the reader notices the hole by the stream positions.
+ * Life of a record. A program takes the outbox of its CPU, or reserves room in its ring, fills it
+ * and publishes it without waking anybody; the agent empties all of them every few milliseconds,
+ * sorts by time and turns records into segments. A record for which there is no room is counted
+ * under a drop reason and is gone; the reader notices the hole by the stream positions.
  *
- * Order. Each ring is in order of time up to the length of one program run. The rings among each
+ * Order. Each of them is in order of time up to the length of one program run. They among each
  * other are not: the reader sorts by `time_ns`. A `connection` record stands before the first other
- * record of its socket in the same ring; in another ring it may be late, so the reader takes the
+ * record of its socket in the same place; in another it may be late, so the reader takes the
  * connections of a drain first.
  *
  * Clock. Every `_ns` is CLOCK_MONOTONIC, except `process_start_ns`, which is CLOCK_BOOTTIME because
@@ -43,7 +43,7 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI_VERSION 3
+#define WEFT_ABI_VERSION 4
 
 #ifdef __cplusplus
 #define WEFT_ABI_ASSERT(condition, text) static_assert(condition, text)
@@ -176,14 +176,30 @@ struct weft_end {
 };
 WEFT_ABI_LAYOUT(weft_end, 40, _pad, 34);
 
+#define WEFT_OUTBOX_SMALLEST 65536
+#define WEFT_OUTBOX_SLACK 4608 /* a record that begins before the end may lie beyond it */
+
+/* The one value of the array `outboxes` for a CPU; settings.outbox_bytes and the slack follow.
+ * Records follow each other, each at a multiple of 8; one that ends at or beyond outbox_bytes is
+ * the last before the start is used again. Positions are bytes since the load: masked, they are
+ * places. */
+struct weft_outbox {
+	__u64 written; /* the programs: records before it are whole */
+	__u64 taken;   /* a program is writing behind it */
+	__u64 _pad[6];
+	__u64 consumed; /* the agent: what is before it may be written over */
+	__u64 _pad2[7];
+};
+WEFT_ABI_LAYOUT(weft_outbox, 128, consumed, 64);
+
 /* Read-only data of the object; the agent fills it before the load. */
 struct weft_settings {
 	__u32 abi_version;
 	__u32 own_tgid;		   /* the agent's own calls are not traced */
 	__u32 head_bytes;	   /* copied per direction and message; at most WEFT_CAPTURE_MAX */
-	__u32 small_ring_bytes;	   /* of the ring that a CPU uses first */
-	__u32 large_ring_bytes;	   /* of the one that it uses when that is full */
-	__u32 cgroup_bytes_per_ms; /* that a container may put into large rings; 0: any */
+	__u32 outbox_bytes;	   /* of the outbox of a CPU; a power of two */
+	__u32 ring_bytes;	   /* of the ring that it uses when that is full */
+	__u32 cgroup_bytes_per_ms; /* that a container may put into rings; 0: any */
 	__u32 cgroup_burst;	   /* the same at once, and */
 	__u32 cgroup_fill_ms;	   /* how long that takes to be allowed again */
 };
@@ -198,7 +214,7 @@ struct weft_counters {
 };
 WEFT_ABI_LAYOUT(weft_counters, 56, drops, 16);
 
-/* Value of `cgroups`, by the id of a cgroup: a container that has put records into a large ring,
+/* Value of `cgroups`, by the id of a cgroup: a container that has put records into a ring,
  * and what was dropped of it there. */
 struct weft_cgroup {
 	__u64 filled_ns; /* the bucket, last */

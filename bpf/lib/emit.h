@@ -3,32 +3,60 @@
 #ifndef WEFT_LIB_EMIT_H
 #define WEFT_LIB_EMIT_H
 
+#include "lib/outbox.h"
 #include "lib/pressure.h"
 #include "lib/work.h"
 
-/* A ring with room for a record of `size` bytes of the stream `cookie`, which is 0 where the record
- * must not be left out; null when there is none, which is counted. `how` tells ROOM_SHORT. */
-static __always_inline void *emit__ring(__u64 cookie, __u32 size, __u32 *cpu, int *how)
+/* The ring of this CPU, with room for a record of `size` bytes of the stream `cookie`, which is 0
+ * where the record must not be left out; null when there is none, which is counted. `how` tells
+ * ROOM_SHORT. */
+static __always_inline void *emit__ring(__u64 cookie, __u32 size, __u32 cpu, int *how)
 {
-	/* One variable for both lookups: older verifiers have no stack left for two. */
-	__u32 key = bpf_get_smp_processor_id();
-	struct ring_room *room = bpf_map_lookup_elem(&ring_rooms, &key);
 	void *ring;
 
-	*cpu = key;
-	*how = ROOM_SMALL;
-	size += ROOM_NOT_TOLD;
-	if (room && room->left >= size)
-		room->left -= size;
-	else
-		*how = pressure__choose(cookie, size);
+	*how = pressure__choose(cookie, size + ROOM_NOT_TOLD);
 	if (*how == ROOM_REFUSED)
 		return NULL;
-	key = 2 * key + (*how != ROOM_SMALL);
-	ring = bpf_map_lookup_elem(&rings, &key);
+	ring = bpf_map_lookup_elem(&rings, &cpu);
 	if (!ring)
 		count__drop(WEFT_DROP_NO_RING);
 	return ring;
+}
+
+/* Room for one record. */
+struct room {
+	void *record;
+	struct weft_outbox *box; /* null: it is in a ring */
+	__u32 cpu;
+};
+
+/* Room for a record whose `size` is a constant; false when there is none, which is counted. */
+static __always_inline bool emit__begin(struct room *room, __u64 cookie, const __u32 size)
+{
+	void *ring;
+	int how;
+
+	room->cpu = bpf_get_smp_processor_id();
+	room->box = outbox__take(room->cpu, size);
+	if (likely(room->box)) {
+		room->record = outbox__place(room->box);
+		return true;
+	}
+	ring = emit__ring(cookie, size, room->cpu, &how);
+	if (!ring)
+		return false;
+	room->record = bpf_ringbuf_reserve(ring, size, 0);
+	if (!room->record)
+		count__drop(WEFT_DROP_RING_FULL);
+	return room->record;
+}
+
+static __always_inline void emit__finish(struct room *room, const __u32 size)
+{
+	if (likely(room->box))
+		outbox__publish(room->box, size);
+	else
+		bpf_ringbuf_submit(room->record, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void emit__fill_header(struct weft_record_header *h, __u64 time_ns,
@@ -59,25 +87,18 @@ static __always_inline __u64 emit__process_start(const struct task_struct *task)
 
 /* The connection record of a TCP socket or the owner record of a UDP socket; false when there was
  * no room. */
-static __always_inline bool emit__connection(struct sock *sk, const struct socket_state *s,
-					     const struct call *call, __u16 kind)
+RARE bool emit__connection(struct sock *sk, const struct socket_state *s, const struct call *call,
+			   __u16 kind)
 {
 	struct weft_connection *r;
 	struct net *net;
-	int how;
-	__u32 cpu;
-	void *ring =
-	    emit__ring(kind == WEFT_RECORD_CONNECTION ? s->cookie : 0, sizeof(*r), &cpu, &how);
+	struct room room;
 
-	if (!ring)
+	if (!emit__begin(&room, kind == WEFT_RECORD_CONNECTION ? s->cookie : 0, sizeof(*r)))
 		return false;
-	r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
-	if (!r) {
-		count__drop(WEFT_DROP_RING_FULL);
-		return false;
-	}
+	r = room.record;
 	__builtin_memset(r, 0, sizeof(*r));
-	emit__fill_header(&r->header, call->time_ns, kind, sizeof(*r), cpu);
+	emit__fill_header(&r->header, call->time_ns, kind, sizeof(*r), room.cpu);
 	r->cookie = s->cookie;
 	r->birth_ns = s->birth_ns;
 	r->process_start_ns = call->process_start_ns;
@@ -98,7 +119,7 @@ static __always_inline bool emit__connection(struct sock *sk, const struct socke
 		BPF_CORE_READ_INTO(&r->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&r->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	}
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	emit__finish(&room, sizeof(*r));
 	return true;
 }
 
@@ -106,27 +127,18 @@ SHARED int emit__end(struct socket_state *s, __u64 time_ns, __u32 kind, __u32 di
 		     __u64 position)
 {
 	struct weft_end *r;
-	__u32 cpu;
-	void *ring;
-	int how;
+	struct room room;
 
-	if (!s)
+	if (!s || !emit__begin(&room, 0, sizeof(*r)))
 		return 0;
-	ring = emit__ring(0, sizeof(*r), &cpu, &how);
-	if (!ring)
-		return 0;
-	r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
-	if (!r) {
-		count__drop(WEFT_DROP_RING_FULL);
-		return 0;
-	}
+	r = room.record;
 	__builtin_memset(r, 0, sizeof(*r));
-	emit__fill_header(&r->header, time_ns, kind, sizeof(*r), cpu);
+	emit__fill_header(&r->header, time_ns, kind, sizeof(*r), room.cpu);
 	r->cookie = s->cookie;
 	r->position = position;
 	r->direction = direction;
 	r->protocol = s->protocol;
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	emit__finish(&room, sizeof(*r));
 	return 0;
 }
 
@@ -154,20 +166,12 @@ static __always_inline void emit__fill_data(struct weft_data *r, const struct so
 static __always_inline void emit__length(const struct socket_state *s, const struct call *call,
 					 const struct data *data)
 {
-	struct weft_data *r;
-	int how;
-	__u32 cpu;
-	void *ring = emit__ring(s->cookie, sizeof(*r), &cpu, &how);
+	struct room room;
 
-	if (!ring)
+	if (!emit__begin(&room, s->cookie, sizeof(struct weft_data)))
 		return;
-	r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
-	if (!r) {
-		count__drop(WEFT_DROP_RING_FULL);
-		return;
-	}
-	emit__fill_data(r, s, call, data, sizeof(*r), cpu);
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	emit__fill_data(room.record, s, call, data, sizeof(struct weft_data), room.cpu);
+	emit__finish(&room, sizeof(struct weft_data));
 }
 
 #endif /* WEFT_LIB_EMIT_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Records that hold bytes of the caller's memory: read straight into the ring where they are few or
- * lie in one piece, else put together in the scratch. */
+/* Records that hold bytes of the caller's memory: read straight to where the agent reads them where
+ * they lie in one piece or two, else put together in the scratch. */
 #ifndef WEFT_LIB_EMIT_BYTES_H
 #define WEFT_LIB_EMIT_BYTES_H
 
@@ -16,35 +16,12 @@
 #define HEAD_END_WORD 0x0a0d0a0d
 
 /* A connection that changes to HTTP/2 is told by its preface. */
-static __always_inline bool emit__is_preface(struct weft_data *r)
+static __always_inline bool emit__is_preface(struct weft_data *r, __u64 captured)
 {
-	if (r->captured < HTTP2_PREFACE_BYTES || *(const __u64 *)(r + 1) != PREFACE_WORD)
+	if (captured < HTTP2_PREFACE_BYTES || likely(*(const __u64 *)(r + 1) != PREFACE_WORD))
 		return false;
 	r->protocol = WEFT_PROTOCOL_HTTP2;
 	return true;
-}
-
-/* A record with room for `room` bytes, a constant, read straight from the caller's memory. */
-static __always_inline bool emit__flat(void *ring, const struct socket_state *s,
-				       const struct call *call, const struct data *data, __u64 from,
-				       const __u32 room, __u32 cpu)
-{
-	struct weft_data *r = bpf_ringbuf_reserve(ring, sizeof(*r) + room, 0);
-	__u64 want = BOUND(data->want, room);
-	bool is_preface;
-
-	if (!r) {
-		count__drop(WEFT_DROP_RING_FULL);
-		return false;
-	}
-	emit__fill_data(r, s, call, data, sizeof(*r) + room, cpu);
-	if (bpf_probe_read_user(r + 1, want, (const void *)from))
-		count__unread_buffer();
-	else
-		r->captured = want;
-	is_preface = emit__is_preface(r);
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
-	return is_preface;
 }
 
 /* Does the record's first piece, of `length` bytes, hold the head of an ordinary response and
@@ -59,22 +36,12 @@ static __always_inline bool emit__is_whole_head(const struct weft_data *r, __u64
 	       *(const __u32 *)(bytes + length - 4) == HEAD_END_WORD;
 }
 
-/* A short record from the first two pieces, read straight into the ring. Twice the room, so that
- * the length of each may be bounded by itself. */
-static __always_inline bool emit__two_pieces(void *ring, const struct socket_state *s,
-					     const struct call *call, const struct data *data,
-					     const struct user_buffer *buffer, __u32 cpu)
+/* Reads the first two pieces, each short, to `r`; returns how many bytes. */
+static __always_inline __u32 emit__pair(struct weft_data *r, const struct data *data,
+					const struct user_buffer *buffer)
 {
-	const __u32 size = sizeof(struct weft_data) + 2 * WEFT_CAPTURE_SMALL;
-	struct weft_data *r = bpf_ringbuf_reserve(ring, size, 0);
 	__u64 first, second, left = data->want;
-	bool is_preface;
 
-	if (!r) {
-		count__drop(WEFT_DROP_RING_FULL);
-		return false;
-	}
-	emit__fill_data(r, s, call, data, size, cpu);
 	first = BOUND(buffer->iovecs[0].length, WEFT_CAPTURE_SMALL);
 	if (first > left)
 		first = left;
@@ -84,14 +51,56 @@ static __always_inline bool emit__two_pieces(void *ring, const struct socket_sta
 		second = left - first;
 	second = BOUND(second, WEFT_CAPTURE_SMALL);
 	if (bpf_probe_read_user(r + 1, first, (const void *)buffer->iovecs[0].base))
+		return 0;
+	if (!second || emit__is_whole_head(r, first) ||
+	    bpf_probe_read_user((__u8 *)(r + 1) + first, second,
+				(const void *)buffer->iovecs[1].base))
+		return first;
+	return first + second;
+}
+
+/* A record of at most WEFT_CAPTURE_LARGE bytes in the outbox, as long as what could be read. */
+static __always_inline bool emit__boxed(struct weft_outbox *box, const struct socket_state *s,
+					const struct call *call, const struct data *data,
+					const struct user_buffer *buffer, __u32 cpu)
+{
+	struct weft_data *r = outbox__place(box);
+	__u64 captured = BOUND(data->want, WEFT_CAPTURE_LARGE);
+	bool is_preface;
+
+	if (buffer->iovec_count)
+		captured = emit__pair(r, data, buffer);
+	else if (bpf_probe_read_user(r + 1, captured, (const void *)(buffer->base + data->offset)))
+		captured = 0;
+	if (unlikely(!captured))
 		count__unread_buffer();
-	else
-		r->captured = first;
-	if (second && r->captured == first && !emit__is_whole_head(r, first) &&
-	    !bpf_probe_read_user((__u8 *)(r + 1) + first, second,
-				 (const void *)buffer->iovecs[1].base))
-		r->captured = first + second;
-	is_preface = emit__is_preface(r);
+	emit__fill_data(r, s, call, data, sizeof(*r) + captured, cpu);
+	r->captured = captured;
+	is_preface = emit__is_preface(r, captured);
+	outbox__publish(box, sizeof(*r) + captured);
+	return is_preface;
+}
+
+/* The same in a ring, which wants the room to be a constant. */
+static __always_inline bool emit__flat(void *ring, const struct socket_state *s,
+				       const struct call *call, const struct data *data, __u64 from,
+				       const __u32 room, __u32 cpu)
+{
+	struct weft_data *r = bpf_ringbuf_reserve(ring, sizeof(*r) + room, 0);
+	__u64 want = BOUND(data->want, room);
+	bool is_preface;
+
+	if (!r) {
+		count__drop(WEFT_DROP_RING_FULL);
+		return false;
+	}
+	emit__fill_data(r, s, call, data, sizeof(*r) + room, cpu);
+	if (bpf_probe_read_user(r + 1, want, (const void *)from)) {
+		count__unread_buffer();
+		want = 0;
+	}
+	r->captured = want;
+	is_preface = emit__is_preface(r, want);
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 	return is_preface;
 }
@@ -102,17 +111,25 @@ static __always_inline void emit__scratch(const struct socket_state *s, const st
 					  const struct data *data, struct gather_scratch *g,
 					  __u32 before)
 {
-	__u64 captured = BOUND(data->want, WEFT_CAPTURE_MAX);
+	__u64 captured = BOUND(data->want, WEFT_CAPTURE_MAX),
+	      size = sizeof(struct weft_data) + captured;
 	struct weft_data *head = (void *)((__u8 *)&g->head + BOUND(before, 8));
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct weft_outbox *box = NULL;
+	void *ring;
 	int how;
-	__u32 cpu;
-	void *ring = emit__ring(s->cookie, sizeof(*head) + captured, &cpu, &how);
 
-	if (!ring)
-		return;
-	emit__fill_data(head, s, call, data, sizeof(*head) + captured, cpu);
+	emit__fill_data(head, s, call, data, size, cpu);
 	head->captured = captured;
-	if (bpf_ringbuf_output(ring, head, sizeof(*head) + captured, BPF_RB_NO_WAKEUP))
+	if (captured <= WEFT_CAPTURE_LARGE)
+		box = outbox__take(cpu, size);
+	if (box) {
+		bpf_probe_read_kernel(outbox__place(box), BOUND(size, WEFT_OUTBOX_SLACK), head);
+		outbox__publish(box, size);
+		return;
+	}
+	ring = emit__ring(s->cookie, size, cpu, &how);
+	if (ring && bpf_ringbuf_output(ring, head, size, BPF_RB_NO_WAKEUP))
 		count__drop(WEFT_DROP_RING_FULL);
 }
 
@@ -137,11 +154,9 @@ static __always_inline bool emit__gathered(const struct socket_state *s, const s
 	return is_preface;
 }
 
-/* Room that a record from two short pieces, or from one piece, takes for its bytes. */
-static __always_inline __u32 emit__room(__u32 want, bool in_pieces)
+/* Room that a record in a ring takes for its bytes. */
+static __always_inline __u32 emit__room(__u32 want)
 {
-	if (in_pieces)
-		return 2 * WEFT_CAPTURE_SMALL;
 	if (want <= WEFT_CAPTURE_SMALL)
 		return WEFT_CAPTURE_SMALL;
 	if (want <= WEFT_CAPTURE_MEDIUM)
@@ -166,24 +181,27 @@ static __always_inline void emit__shorten(struct data *data)
 SHARED int emit__bytes(struct socket_state *s, struct call *call, struct data *data,
 		       struct user_buffer *buffer)
 {
+	struct weft_outbox *box = NULL;
 	bool is_pair;
 	__u64 from;
 	__u32 cpu;
 	void *ring;
 	int how;
 
-	if (!s || !call || !data || !buffer)
+	if (unlikely(!s || !call || !data || !buffer))
 		return false;
+	cpu = bpf_get_smp_processor_id();
 	is_pair = buffer->iovec_count == 2 && data->want <= WEFT_CAPTURE_SMALL && !data->offset;
-	if (buffer->iovec_count && !is_pair)
+	if (data->want <= WEFT_CAPTURE_LARGE && (is_pair || !buffer->iovec_count))
+		box = outbox__take(cpu, sizeof(struct weft_data) + data->want);
+	if (likely(box))
+		return emit__boxed(box, s, call, data, buffer, cpu);
+	if (buffer->iovec_count)
 		return emit__gathered(s, call, data, buffer);
 	from = buffer->base + data->offset;
-	ring = emit__ring(s->cookie, sizeof(struct weft_data) + emit__room(data->want, is_pair),
-			  &cpu, &how);
+	ring = emit__ring(s->cookie, sizeof(struct weft_data) + emit__room(data->want), cpu, &how);
 	if (!ring)
 		return false;
-	if (is_pair)
-		return emit__two_pieces(ring, s, call, data, buffer, cpu);
 	if (how == ROOM_SHORT)
 		emit__shorten(data);
 	if (data->want <= WEFT_CAPTURE_SMALL)

@@ -136,7 +136,7 @@ static __always_inline __u32 go__caller(struct socket_state *s, __u32 tgid, __u3
 	__u32 *births = go__births();
 	__u32 since = births ? *(volatile __u32 *)births : 0;
 
-	if (s->plain_tgid == tgid && s->plain_since == since)
+	if (likely(s->plain_tgid == tgid && s->plain_since == since))
 		return 0;
 	if (go__process(tgid))
 		return go__identity(tgid, reads);

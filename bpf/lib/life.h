@@ -16,7 +16,7 @@ static __always_inline void life__check_receive_end(struct sock *sk, struct sock
 {
 	struct tcp_sock *tp;
 
-	if (!(FIELD(sk, sk_shutdown) & RCV_SHUTDOWN) || (s->flags & SOCKET_RECEIVE_ENDED))
+	if (likely(!(FIELD(sk, sk_shutdown) & RCV_SHUTDOWN)) || (s->flags & SOCKET_RECEIVE_ENDED))
 		return;
 	tp = socket__tcp(sk);
 	if (!tp || FIELD(tp, rcv_nxt) - FIELD(tp, copied_seq) > 1)

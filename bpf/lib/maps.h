@@ -83,8 +83,8 @@ struct socket_state {
 const volatile struct weft_settings settings SEC(".rodata.settings") = {
     .abi_version = WEFT_ABI_VERSION};
 
-/* Two rings per CPU, a small one and a large one, put in by the agent after the load. The agent
- * sets the number. Programs write, the agent reads. */
+/* One ring per CPU, put in by the agent after the load. The agent sets the number. Programs write,
+ * the agent reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);

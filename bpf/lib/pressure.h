@@ -1,42 +1,26 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which ring a record goes to, and what gives way when there is little room. Each CPU has a small
- * ring that stays in its caches and a large one for when the small one is full: only then is
- * anything asked about pressure, so that it costs nothing while the agent keeps up. docs/adr/0013
- */
+/* What gives way when there is no room in the outbox of a CPU and its records go into its ring:
+ * only then is anything asked about pressure, so that it costs nothing while the agent keeps up.
+ * docs/adr/0013 */
 #ifndef WEFT_LIB_PRESSURE_H
 #define WEFT_LIB_PRESSURE_H
 
 #include "lib/maps.h"
 
 /* What a record may do. */
-#define ROOM_SMALL 0 /* into the small ring */
-#define ROOM_LARGE 1
-#define ROOM_SHORT 2   /* into the large one, with a short head */
-#define ROOM_REFUSED 3 /* not at all; counted */
+#define ROOM_WHOLE 0
+#define ROOM_SHORT 1   /* with a short head */
+#define ROOM_REFUSED 2 /* not at all; counted */
 
 #define ROOM_NOT_TOLD 8 /* bytes that a ring adds to each record */
 
-/* How much may lie in a ring of `bytes` before heads become short, before connections are sampled,
- * and in the small one at all: programs that interrupt one another may count a little wrong. */
+/* How much may lie in a ring of `bytes` before heads become short, and before connections are
+ * sampled. */
 #define FILL_SHORT(bytes) ((bytes) - (bytes) / 4)
 #define FILL_SAMPLED(bytes) ((bytes) - (bytes) / 8)
-#define FILL_SMALL(bytes) ((bytes) - (bytes) / 8)
 #define SAMPLED_BITS 3 /* one connection in eight is kept */
 
-/* Bytes that are known to have room in the small ring of a CPU, which has a cache line for it. The
- * agent sets the number of entries. Programs write and read. */
-struct ring_room {
-	__u64 left;
-	__u64 _pad[7];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ring_room);
-} ring_rooms SEC(".maps");
-
-/* Containers that have used the large rings, by the id of their cgroup. Programs write, the agent
+/* Containers that have used the rings, by the id of their cgroup. Programs write, the agent
  * reads what was dropped; the least recently used makes room. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -77,16 +61,16 @@ static __always_inline bool pressure__pays(struct weft_cgroup *c, __u32 size)
 	return tokens >= size;
 }
 
-/* Why a record of the stream `cookie` may not go into a large ring in which `used` bytes lie;
+/* Why a record of the stream `cookie` may not go into a ring in which `used` bytes lie;
  * WEFT_DROP_REASON_COUNT when it may. A record without a cookie says that something is over. */
 static __always_inline __u32 pressure__reason(struct weft_cgroup *c, __u64 cookie, __u32 size,
 					      __u64 used)
 {
-	if (used + size > settings.large_ring_bytes)
+	if (used + size > settings.ring_bytes)
 		return WEFT_DROP_RING_FULL;
 	if (!cookie)
 		return WEFT_DROP_REASON_COUNT;
-	if (used > FILL_SAMPLED((__u64)settings.large_ring_bytes) &&
+	if (used > FILL_SAMPLED((__u64)settings.ring_bytes) &&
 	    cookie * 0x9e3779b97f4a7c15ULL >> (64 - SAMPLED_BITS))
 		return WEFT_DROP_SAMPLED;
 	if (c && settings.cgroup_bytes_per_ms && !pressure__pays(c, size))
@@ -94,28 +78,15 @@ static __always_inline __u32 pressure__reason(struct weft_cgroup *c, __u64 cooki
 	return WEFT_DROP_REASON_COUNT;
 }
 
-/* The small ring of this CPU seems to be full. Numbers only, so that any verifier lets it be a
- * function of its own. Cost: 10 ns where the small ring has been emptied, else about 100. */
+/* May a record go into the ring of this CPU? Numbers only, so that any verifier lets it be a
+ * function of its own. Cost: about 100 ns. */
 __noinline int pressure__choose(__u64 cookie, __u32 size)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), ring_key = 2 * cpu, reason;
-	struct ring_room *room = bpf_map_lookup_elem(&ring_rooms, &cpu);
+	__u32 cpu = bpf_get_smp_processor_id(), reason;
+	void *ring = bpf_map_lookup_elem(&rings, &cpu);
 	struct weft_cgroup *c = NULL;
-	__u64 used, most, id;
-	void *ring;
+	__u64 used, id;
 
-	ring = bpf_map_lookup_elem(&rings, &ring_key);
-	if (!ring || !room) {
-		count__drop(WEFT_DROP_NO_RING);
-		return ROOM_REFUSED;
-	}
-	used = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) + size;
-	most = FILL_SMALL((__u64)settings.small_ring_bytes);
-	room->left = used < most ? most - used : 0;
-	if (used <= most)
-		return ROOM_SMALL;
-	ring_key++;
-	ring = bpf_map_lookup_elem(&rings, &ring_key);
 	if (!ring) {
 		count__drop(WEFT_DROP_NO_RING);
 		return ROOM_REFUSED;
@@ -133,7 +104,7 @@ __noinline int pressure__choose(__u64 cookie, __u32 size)
 			c->drops[reason]++;
 		return ROOM_REFUSED;
 	}
-	return used > FILL_SHORT((__u64)settings.large_ring_bytes) ? ROOM_SHORT : ROOM_LARGE;
+	return used > FILL_SHORT((__u64)settings.ring_bytes) ? ROOM_SHORT : ROOM_WHOLE;
 }
 
 #endif /* WEFT_LIB_PRESSURE_H */

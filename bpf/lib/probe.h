@@ -19,8 +19,8 @@ static __always_inline void probe__advance(struct direction_state *d, const stru
 	__u32 delta = sequence - d->sequence;
 
 	d->sequence = sequence;
-	if (direction == WEFT_RECEIVE && delta == data->length + 1 &&
-	    (FIELD(sk, sk_shutdown) & RCV_SHUTDOWN)) {
+	if (unlikely(direction == WEFT_RECEIVE && delta == data->length + 1 &&
+		     (FIELD(sk, sk_shutdown) & RCV_SHUTDOWN))) {
 		delta--;
 		sequence--;
 	}
@@ -101,31 +101,31 @@ static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int 
 
 	*call = (struct call){.pid_tgid = emit__pid_tgid(task), .direction = direction};
 	*data = (struct data){.length = ret};
-	if (call->pid_tgid >> 32 == settings.own_tgid)
+	if (unlikely(call->pid_tgid >> 32 == settings.own_tgid))
 		return 0; /* not ours */
 	s = socket__find(sk);
 	if (s && s->verdict == VERDICT_OTHER)
 		return 0; /* not ours */
 	tp = socket__tcp(sk);
-	if (!tp)
+	if (unlikely(!tp))
 		return 0; /* not ours */
 	call->process_start_ns = emit__process_start(task);
-	if (s && s->verdict == VERDICT_TLS && ret) {
+	if (unlikely(s && s->verdict == VERDICT_TLS && ret)) {
 		probe__advance(&s->direction[direction], sk, socket__sequence(tp, direction),
 			       direction, data);
 		return probe__ciphertext(sk, s, call, ret);
 	}
 	call->time_ns = bpf_ktime_get_ns();
-	if (ret == 0) {
+	if (unlikely(ret == 0)) {
 		if (s && life__is_recorded(s))
 			life__check_receive_end(sk, s, call->time_ns);
 		return 0; /* no bytes */
 	}
-	if (!s) {
+	if (unlikely(!s)) {
 		s = socket__adopt(sk, tp, call->time_ns, direction, ret);
 		may_start = socket__may_start(tp, direction, ret) ? CALL_MAY_START : 0;
 	}
-	if (!s)
+	if (unlikely(!s))
 		return 0; /* counted */
 	d = &s->direction[direction];
 	probe__advance(d, sk, socket__sequence(tp, direction) - read__behind(memory), direction,
@@ -133,9 +133,9 @@ static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int 
 	how = stream__turn(s, direction) | may_start;
 	buffer->kind = BUFFER_NONE;
 	buffer->iovec_count = 0;
-	if (memory && socket__has_file(sk))
+	if (likely(memory && socket__has_file(sk)))
 		read__where(d, task, memory, direction, buffer);
-	if (s->verdict == VERDICT_UNKNOWN) {
+	if (unlikely(s->verdict == VERDICT_UNKNOWN)) {
 		if (s->flags & SOCKET_JOINED)
 			socket__announce(sk, s, call);
 		if (!stream__judge(s, call, data, buffer, how))
@@ -143,7 +143,7 @@ static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int 
 							     : probe__dismissed(sk, s, call, ret);
 	}
 	socket__announce(sk, s, call);
-	if (!(s->flags & SOCKET_ANNOUNCED))
+	if (unlikely(!(s->flags & SOCKET_ANNOUNCED)))
 		return 0; /* counted where there was no room for it */
 	stream__record(s, call, data, buffer);
 	if (direction == WEFT_RECEIVE)

@@ -68,7 +68,7 @@ static __always_inline struct socket_state *socket__adopt(struct sock *sk,
 static __always_inline void socket__announce(struct sock *sk, struct socket_state *s,
 					     const struct call *call)
 {
-	if (s->flags & SOCKET_ANNOUNCED)
+	if (likely(s->flags & SOCKET_ANNOUNCED))
 		return;
 	if (emit__connection(sk, s, call, WEFT_RECORD_CONNECTION))
 		s->flags |= SOCKET_ANNOUNCED;

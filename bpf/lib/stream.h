@@ -15,7 +15,7 @@
 static __always_inline void stream__spend_budget(struct socket_state *s, struct direction_state *d,
 						 __u32 direction, bool readable, struct data *data)
 {
-	if (data->length > d->budget) {
+	if (unlikely(data->length > d->budget)) {
 		struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
 		__u64 *end = bpf_map_lookup_elem(&message_ends, &key);
 
@@ -54,7 +54,7 @@ static __always_inline void stream__http1(struct socket_state *s, struct directi
 		emit__length(s, call, data);
 		return;
 	}
-	if (!emit__bytes(s, call, data, buffer))
+	if (likely(!emit__bytes(s, call, data, buffer)))
 		return;
 	/* Upgraded. Both directions find their place at the start of a later call. */
 	s->verdict = VERDICT_HTTP2;

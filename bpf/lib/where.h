@@ -77,10 +77,10 @@ static __always_inline int read__call(struct task_struct *task, __u32 direction,
 {
 	struct pt_regs *regs;
 
-	if (task->flags & (PF_KTHREAD | PF_IO_WORKER))
+	if (unlikely(task->flags & (PF_KTHREAD | PF_IO_WORKER)))
 		return BUFFER_NONE;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (!SYSCALL_RUNNING(regs) || SYSCALL_COMPAT(task, regs))
+	if (unlikely(!SYSCALL_RUNNING(regs) || SYSCALL_COMPAT(task, regs)))
 		return BUFFER_NONE;
 	*second = SYSCALL_ARG_2(regs);
 	*third = SYSCALL_ARG_3(regs);
@@ -126,7 +126,7 @@ static __always_inline void read__where(struct direction_state *d, struct task_s
 {
 	buffer->iovec_count = 0;
 	buffer->kind = read__call(task, direction, &buffer->base, &buffer->length);
-	if (buffer->kind == BUFFER_MMSG)
+	if (unlikely(buffer->kind == BUFFER_MMSG))
 		buffer->base = read__mmsg(d, buffer->base, buffer->length);
 	else
 		d->mmsg_base = 0;

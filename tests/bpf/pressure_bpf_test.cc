@@ -65,12 +65,12 @@ class PressureBpfTest : public CaptureTest {
 };
 
 // Nobody drains while the script runs; when it is over everything that found room arrives.
-TEST_F(PressureBpfTest, BothRingsAreUsedBeforeAnythingIsLost) {
+TEST_F(PressureBpfTest, TheRingIsUsedBehindTheOutboxBeforeAnythingIsLost) {
   Options options;
-  options.ring_bytes = 1 << 20;  // behind 256 KiB
+  options.ring_bytes = 1 << 20;  // behind an outbox of 256 KiB
   START_CAPTURE(options);
-  Talk(1, 600, std::string(kShort));  // 2400 records: 800 KiB
-  EXPECT_EQ(ClientSends().size(), 600u);
+  Talk(1, 1000, std::string(kShort));  // 4000 records; 2500 find room in the outbox
+  EXPECT_EQ(ClientSends().size(), 1000u);
   EXPECT_EQ(Counter("weft_capture_dropped_records_total"), 0u);
   EXPECT_EQ(Counter("weft_capture_short_heads_total"), 0u);
 }
@@ -80,8 +80,9 @@ TEST_F(PressureBpfTest, HeadsBecomeShortBeforeConnectionsAreSampled) {
   options.ring_bytes = 1 << 20;
   options.cgroup_bytes_per_second = 0;
   START_CAPTURE(options);
-  // A long head takes 4 KiB on either side: 64 exchanges and more fill 75 % of the large ring.
-  Talk(1, 140, LongRequest());
+  // A long head takes 2.6 KiB of the outbox on either side, or 4 KiB of the ring: fifty exchanges
+  // fill the outbox, ninety more 75 % of the ring.
+  Talk(1, 180, LongRequest());
   const auto sends = ClientSends();
   ASSERT_GT(sends.size(), 100u);
   EXPECT_GT(sends.front().bytes.size(), 2000u);
@@ -162,7 +163,7 @@ TEST_F(PressureBpfTest, ANoisyContainerLeavesRoomForOthers) {
   });
   capture_->Stop(std::chrono::steady_clock::now());
   EXPECT_GT(Dropped("cgroup_rate"), 0u);
-  EXPECT_EQ(Dropped("ring_full"), 0u) << "the large ring was half free";
+  EXPECT_EQ(Dropped("ring_full"), 0u) << "the ring was half free";
   bool named = false;
   for (const auto& sample : metrics_.Snapshot()) {
     if (sample.name != "weft_capture_cgroup_dropped_records_total") continue;

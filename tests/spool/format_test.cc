@@ -96,6 +96,18 @@ TEST(SpoolFormat, ScanFindsTheNextRecordBehindDamageAtAnySplit) {
   }
 }
 
+// A process may be killed while the kernel copies what it writes, a page after the other.
+TEST(SpoolFormat, HeaderThatIsCutAtTheEndIsTornAndNoDamage) {
+  const std::string bytes = EncodedRecord("payload", 1, 77);
+  for (size_t size = 1; size < kRecordHeaderBytes; ++size) {
+    const Scan scan = ScanRecord(base::AsBytes(bytes.substr(0, size)), 77, true);
+    EXPECT_EQ(scan.status, ScanStatus::kTorn) << size;
+    EXPECT_EQ(scan.skip, size);
+  }
+  const std::string other = "X" + bytes.substr(1, 30);
+  EXPECT_EQ(ScanRecord(base::AsBytes(other), 77, true).status, ScanStatus::kDamage);
+}
+
 TEST(SpoolFormat, CursorIsReadBackAndDamageIsSeen) {
   CursorState state{5, 9, {{7, 70, {{0, 3}, {5, 6}}}, {8, 80, {{1, 2}}}}};
   const base::ByteBuffer slot = EncodeCursor(state);

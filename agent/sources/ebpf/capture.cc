@@ -23,8 +23,9 @@
 namespace weft::sources::ebpf {
 namespace {
 
-constexpr std::chrono::milliseconds kBusyPeriod{5}, kIdlePeriod{10};
+constexpr std::chrono::milliseconds kHurriedPeriod{2}, kBusyPeriod{5}, kIdlePeriod{10};
 constexpr uint64_t kBusyRecords = 64;          // in one drain
+constexpr unsigned kHurriedPercent = 50;       // of an outbox; a ring costs more than a drain
 constexpr uint64_t kSettleNs = 1'000'000;      // younger records wait for those of slower CPUs
 constexpr uint64_t kDrainBytes = 64 << 20;     // of one drain; what is left comes with the next
 constexpr uint64_t kCountersNs = 100'000'000;  // between two looks at the kernel's counters
@@ -56,8 +57,8 @@ base::ConfigBlock Describe(Options& options) {
                .max = WEFT_CAPTURE_MAX},
               {.key = "ring_bytes",
                .value = &options.ring_bytes,
-               .doc = "bytes; ring buffer of each CPU for what a small one in front of it (at most "
-                      "256 KiB) cannot hold, rounded down to a power of two; all together at most "
+               .doc = "bytes; ring buffer of each CPU for what its outbox (256 KiB) cannot hold, "
+                      "rounded down to a power of two; all together at most "
                       "64 MiB",
                .min = 64 << 10,
                .max = 64 << 20},
@@ -182,6 +183,7 @@ struct Capture::State {
   void Drain(bool flush);
   void KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>>& order, size_t first);
   void CountKernel();
+  std::chrono::milliseconds Period() const;
   void Arm(std::chrono::milliseconds delay);
   model::ProcessRef ProcessOf(uint32_t pid, uint64_t start_ns, std::string_view comm);
 
@@ -441,12 +443,17 @@ void Capture::State::CountKernel() {
   last_counters = now;
 }
 
+std::chrono::milliseconds Capture::State::Period() const {
+  if (programs && programs->outbox_percent() > kHurriedPercent) return kHurriedPeriod;
+  return drained >= kBusyRecords ? kBusyPeriod : kIdlePeriod;
+}
+
 void Capture::State::Arm(std::chrono::milliseconds delay) {
   armed = true;
   timer = deps.loop.RunAfter(delay, [this] {
     Drain(false);
     additions.Tick();
-    Arm(drained >= kBusyRecords ? kBusyPeriod : kIdlePeriod);
+    Arm(Period());
   });
 }
 

@@ -110,6 +110,11 @@ void Object::SetMaxEntries(const char* map, uint32_t entries) {
   if (found != nullptr) bpf_map__set_max_entries(found, entries);
 }
 
+void Object::SetValueSize(const char* map, uint32_t bytes) {
+  struct bpf_map* found = bpf_object__find_map_by_name(object_, map);
+  if (found != nullptr) bpf_map__set_value_size(found, bytes);
+}
+
 base::Status Object::Load() {
   load_refusal.clear();
   int error = bpf_object__load(object_);

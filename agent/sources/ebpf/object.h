@@ -43,6 +43,7 @@ class Object {
 
   // Before Load. A map that is not there, or that is another object's, is left alone.
   void SetMaxEntries(const char* map, uint32_t entries);
+  void SetValueSize(const char* map, uint32_t bytes);
   base::Status Load();
   // Before Load: this program is not wanted. One that is not there is not either.
   void Skip(const std::string& program);

@@ -16,13 +16,13 @@
 #include "abi/weft_abi.h"
 #include "conn.skel.h"
 #include "conn_hash.skel.h"
+#include "sources/ebpf/outboxes.h"
 
 namespace weft::sources::ebpf {
 namespace {
 
 constexpr uint64_t kAllRingsBytes = 64 << 20;
 constexpr uint64_t kSmallestRingBytes = 64 << 10;
-constexpr uint64_t kCachedRingBytes = 256 << 10;
 constexpr uint64_t kMsPerSecond = 1000;
 constexpr size_t kCgroupsRead = 4096;  // what the map holds
 
@@ -51,17 +51,18 @@ base::Status CheckKernel() {
 struct Visit {
   const std::function<void(base::ByteView)>* function;
   uint64_t left_bytes;
+
+  // Whether there may be more.
+  bool operator()(base::ByteView record) {
+    (*function)(record);
+    left_bytes -= std::min<uint64_t>(left_bytes, record.size());
+    return left_bytes > 0;
+  }
 };
 
 int OnRecord(void* context, void* data, size_t size) {
-  Visit* visit = static_cast<Visit*>(context);
-  (*visit->function)({static_cast<const uint8_t*>(data), size});
-  if (size >= visit->left_bytes) {
-    visit->left_bytes = 0;
-    return -ECANCELED;
-  }
-  visit->left_bytes -= size;
-  return 0;
+  return (*static_cast<Visit*>(context))({static_cast<const uint8_t*>(data), size}) ? 0
+                                                                                    : -ECANCELED;
 }
 
 }  // namespace
@@ -75,6 +76,7 @@ struct Programs::State {
   bool is_data_attached = false;  // before Attach
   uint32_t max_connections = 0;
   unsigned cpus = 0;
+  Outboxes outboxes;
   std::vector<struct ring_buffer*> rings;
   std::vector<int> ring_maps;
   int message_ends = -1;  // the map, by descriptor of its object
@@ -105,10 +107,6 @@ std::vector<std::string> DropReasonNames() {
 uint64_t RingBytes(uint64_t wanted, unsigned cpus) {
   uint64_t bytes = std::min(wanted, kAllRingsBytes / std::max(cpus, 1u));
   return std::bit_floor(std::max(bytes, kSmallestRingBytes));
-}
-
-uint64_t SmallRingBytes(uint64_t large) {
-  return std::clamp(large / 4, kSmallestRingBytes, kCachedRingBytes);
 }
 
 base::Result<std::unique_ptr<Programs>> Programs::Start(const Options& options,
@@ -153,12 +151,12 @@ base::Status Programs::State::Prepare(const Options& options) {
   settings.own_tgid = static_cast<uint32_t>(getpid());
   settings.head_bytes =
       static_cast<uint32_t>(std::clamp<int64_t>(options.head_bytes, 64, WEFT_CAPTURE_MAX));
-  const uint64_t large = RingBytes(static_cast<uint64_t>(options.ring_bytes), this->cpus);
-  settings.large_ring_bytes = static_cast<uint32_t>(large);
-  settings.small_ring_bytes = static_cast<uint32_t>(SmallRingBytes(large));
+  const uint64_t ring = RingBytes(static_cast<uint64_t>(options.ring_bytes), this->cpus);
+  settings.ring_bytes = static_cast<uint32_t>(ring);
+  settings.outbox_bytes = static_cast<uint32_t>(OutboxBytes(this->cpus));
   const uint64_t rate = static_cast<uint64_t>(options.cgroup_bytes_per_second) / kMsPerSecond;
   settings.cgroup_bytes_per_ms = static_cast<uint32_t>(rate);
-  settings.cgroup_burst = static_cast<uint32_t>(large / 2);  // never a ring for one alone
+  settings.cgroup_burst = static_cast<uint32_t>(ring / 2);  // never a ring for one alone
   settings.cgroup_fill_ms = static_cast<uint32_t>(rate == 0 ? 0 : settings.cgroup_burst / rate + 1);
   max_connections = static_cast<uint32_t>(options.max_connections);
   return base::Ok();
@@ -186,19 +184,18 @@ base::Status Programs::LoadConn(StateIn state_in) {
   if (!conn.ok()) return conn.status();
   state_->conn_state_in = state_in;
   state_->conn = std::move(*conn);
-  state_->conn->SetMaxEntries("rings", 2 * state_->cpus);
-  state_->conn->SetMaxEntries("ring_rooms", state_->cpus);
+  state_->conn->SetMaxEntries("rings", state_->cpus);
+  state_->conn->SetMaxEntries("outboxes", state_->cpus);
+  state_->conn->SetValueSize("outboxes", OutboxValueBytes(state_->settings.outbox_bytes));
   state_->conn->SetMaxEntries("scratch", state_->cpus);
   if (in_hashes) state_->conn->SetMaxEntries("sockets", state_->max_connections);
   ScaleMaps(*state_->conn);
   if (base::Status loaded = state_->conn->Load(); !loaded.ok()) return loaded;
   state_->message_ends = state_->conn->MapFd("message_ends");
-  for (uint32_t cpu = 0; cpu < state_->cpus; ++cpu) {
-    base::Status made = MakeRing(2 * cpu, state_->settings.small_ring_bytes);
-    if (made.ok()) made = MakeRing(2 * cpu + 1, state_->settings.large_ring_bytes);
-    if (!made.ok()) return made;
-  }
-  return base::Ok();
+  for (uint32_t cpu = 0; cpu < state_->cpus; ++cpu)
+    if (base::Status made = MakeRing(cpu, state_->settings.ring_bytes); !made.ok()) return made;
+  return state_->outboxes.Map(state_->conn->MapFd("outboxes"), state_->cpus,
+                              state_->settings.outbox_bytes);
 }
 
 void Programs::ScaleMaps(Object& object) const {
@@ -244,12 +241,15 @@ void Programs::Detach() {
 
 void Programs::Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit) {
   state_->visit = {&visit, limit_bytes};
+  state_->outboxes.Consume([this](base::ByteView record) { return state_->visit(record); });
   for (struct ring_buffer* ring : state_->rings) {
     if (state_->visit.left_bytes == 0) break;
     ring_buffer__consume(ring);
   }
   state_->visit = {nullptr, 0};
 }
+
+unsigned Programs::outbox_percent() const { return state_->outboxes.fullest_percent(); }
 
 KernelCounters Programs::Counters() const {
   KernelCounters sum;

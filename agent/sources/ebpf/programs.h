@@ -28,7 +28,7 @@ struct KernelCounters {
 };
 std::vector<std::string> DropReasonNames();
 
-// Records that were dropped in the kernel when the large rings were under pressure, of one cgroup.
+// Records that were dropped in the kernel when the rings were under pressure, of one cgroup.
 struct CgroupDrops {
   uint64_t id = 0;
   // Since the kernel side remembers it; one per reason, without that of skipped runs.
@@ -53,8 +53,11 @@ class Programs {
   base::Result<std::unique_ptr<Object>> Open(ElfBytes bytes) const;
   StateIn state_in() const;
 
-  // Visits every record that lies in the rings, ring by ring. Stops at `limit_bytes`.
+  // Visits every record that is there, CPU by CPU: first those in outboxes, then those in rings.
+  // Stops at `limit_bytes`.
   void Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit);
+  // How full the fullest outbox was at the last Consume.
+  unsigned outbox_percent() const;
   KernelCounters Counters() const;
   std::vector<CgroupDrops> DropsByCgroup() const;
   void SetMessageEnd(model::ConnectionId connection, model::Direction direction, uint64_t position);
@@ -74,10 +77,7 @@ class Programs {
 std::vector<FeatureReport> DescribeFeatures(const base::Status& outcome,
                                             const std::vector<RungReport>& rungs);
 
-// `wanted` cut so that the large rings together stay within 64 MiB; a power of two.
+// `wanted` cut so that the rings together stay within 64 MiB; a power of two.
 uint64_t RingBytes(uint64_t wanted, unsigned cpus);
-// The ring that a CPU uses as long as it can: at most a quarter, where that is enough for a record,
-// and few enough bytes to stay in the caches of the CPU.
-uint64_t SmallRingBytes(uint64_t large);
 
 }  // namespace weft::sources::ebpf

@@ -89,10 +89,10 @@ TEST(CgroupPath, IsFoundByTheIdOrNamedByIt) {
   EXPECT_EQ(CgroupPath(~0ULL), "id:18446744073709551615");
 }
 
-TEST(RingBytes, TheSmallRingIsAQuarterAtMostAndStaysInCaches) {
-  EXPECT_EQ(SmallRingBytes(8 << 20), 256u << 10);
-  EXPECT_EQ(SmallRingBytes(512 << 10), 128u << 10);
-  EXPECT_EQ(SmallRingBytes(64 << 10), 64u << 10);
+TEST(RingBytes, AreAPowerOfTwoAndBoundedTogether) {
+  EXPECT_EQ(RingBytes(3 << 20, 2), 2u << 20);
+  EXPECT_EQ(RingBytes(8 << 20, 64), 1u << 20);
+  EXPECT_EQ(RingBytes(1, 2), 64u << 10);
 }
 
 }  // namespace
