@@ -191,3 +191,11 @@ def bench_overhead():
     measure.write("overhead", {"seconds_a_run": SECONDS, "loads": result, "left_out": left_out})
     (measure.OUT / "overhead.md").write_text(table(result))
     print(f"\n{table(result)}")
+
+
+def bench_replay():
+    """What a captured request costs weft's user space."""
+    runs = [json.loads(subprocess.run([measure.BUILD / "weft-bench", "replay", "--json"], capture_output=True, text=True,
+                                      check=True).stdout) for _ in range(measure.REPEATS)]
+    measure.report("replay", {"captured_requests_per_cpu_second": spread([r["requests_per_cpu_second"] for r in runs]),
+                              "ns_per_captured_request": spread([r["ns_per_request"] for r in runs])})

@@ -46,9 +46,8 @@ RecordMeta MetaOf(model::Signal signal, uint64_t items, const model::ReceiptRef&
 
 // What the exporter gets with a batch that is on disk, or on its way there.
 constexpr std::string_view kOwnSource = "spool";
-model::ReceiptRef OwnReceipt() {
-  return std::make_shared<model::Receipt>(nullptr, 0,
-                                          model::ReceiptWish{ReceiptLevel::kTaken, kOwnSource});
+model::ReceiptRef OwnReceipt(ReceiptLevel wish) {
+  return std::make_shared<model::Receipt>(nullptr, 0, model::ReceiptWish{wish, kOwnSource});
 }
 
 }  // namespace
@@ -118,7 +117,8 @@ PushResult SpoolSink::PushDurable(model::OtlpBatch&& batch, uint64_t items) {
   if (!deps_.spool.HasRoom(entry->payload.size))
     return ExporterIsWell() ? deps_.exporter.Push(std::move(batch)) : PushResult::kBusy;
   entry->hold = model::ReceiptHold(std::move(batch.receipt));
-  const model::ReceiptRef inner = OwnReceipt();
+  // The sooner it is delivered, the less is written.
+  const model::ReceiptRef inner = OwnReceipt(ReceiptLevel::kDelivered);
   batch.receipt = inner;
   entry->claimed = deps_.exporter.Push(std::move(batch)) == PushResult::kTaken;
   const model::ReceiptRef outer = entry->hold.receipt();
@@ -302,7 +302,7 @@ bool SpoolSink::MakeBatch(Record&& record, Drained* out) {
 bool SpoolSink::PushStalled() {
   while (!stalled_.empty()) {
     Drained& next = stalled_.front();
-    const model::ReceiptRef receipt = OwnReceipt();
+    const model::ReceiptRef receipt = OwnReceipt(ReceiptLevel::kTaken);
     next.batch.receipt = receipt;
     if (deps_.exporter.Push(std::move(next.batch)) == PushResult::kBusy) {
       window_ = std::max(kSmallestWindow, window_ / 2);

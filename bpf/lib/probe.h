@@ -90,21 +90,23 @@ static __always_inline int probe__dismissed(struct sock *sk, struct socket_state
 static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int ret,
 					   const __u32 direction, call_memory memory)
 {
-	struct task_struct *task = current_task();
 	struct user_buffer *buffer = &w->buffer;
 	struct call *call = &w->call;
 	struct data *data = &w->data;
 	struct direction_state *d;
+	struct task_struct *task;
 	struct socket_state *s;
 	struct tcp_sock *tp;
 	__u32 how, may_start = 0;
 
+	/* First of all: traffic that is not HTTP pays for no more. */
+	s = socket__find(sk);
+	if (s && s->verdict == VERDICT_OTHER)
+		return 0; /* not ours */
+	task = current_task();
 	*call = (struct call){.pid_tgid = emit__pid_tgid(task), .direction = direction};
 	*data = (struct data){.length = ret};
 	if (unlikely(call->pid_tgid >> 32 == settings.own_tgid))
-		return 0; /* not ours */
-	s = socket__find(sk);
-	if (s && s->verdict == VERDICT_OTHER)
 		return 0; /* not ours */
 	tp = socket__tcp(sk);
 	if (unlikely(!tp))

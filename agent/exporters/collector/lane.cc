@@ -115,6 +115,7 @@ void Lane::Forget(std::shared_ptr<Peer> peer) {
 void Lane::Add(Item&& item) {
   Pending& pending = pending_[static_cast<size_t>(item.signal)];
   pending.bytes += item.payload.size;
+  pending.awaited += item.awaited();
   pending.items.push_back(std::move(item));
 }
 
@@ -163,7 +164,8 @@ bool Lane::StartOne() {
   return true;
 }
 
-// The next signal in turn that has a full request, or anything when it is time.
+// The next signal in turn that has a full request, or anything when it is time. What is awaited
+// gathers only while something else is in flight.
 Lane::Pending* Lane::NextPending() {
   for (size_t i = 1; i <= pending_.size(); ++i) {
     const size_t signal = (signal_turn_ + i) % pending_.size();
@@ -171,7 +173,8 @@ Lane::Pending* Lane::NextPending() {
     const bool whole = signal == static_cast<size_t>(model::Signal::kProfiles);
     if (pending.items.empty()) continue;
     const bool alone = whole || pending.items.front().packed != nullptr;
-    if (pending.bytes < batch_bytes_ && !flush_due_ && !alone) continue;
+    const bool now = flush_due_ || (flying_.empty() && pending.awaited > 0);
+    if (pending.bytes < batch_bytes_ && !now && !alone) continue;
     signal_turn_ = signal;
     return &pending;
   }
@@ -187,6 +190,7 @@ Request Lane::Form(Pending* pending) {
     if (bytes > 0 && (alone || bytes + item.payload.size > batch_bytes_)) break;
     bytes += item.payload.size;
     pending->bytes -= item.payload.size;
+    pending->awaited -= item.awaited();
     request.items.push_back(std::move(item));
     pending->items.pop_front();
     if (alone) break;

@@ -90,6 +90,7 @@ class Lane {
   struct Pending {
     std::deque<Item> items;
     uint64_t bytes = 0;
+    size_t awaited = 0;  // of the items
   };
 
   bool StartOne();

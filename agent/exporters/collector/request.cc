@@ -300,6 +300,11 @@ uint64_t ChargeOf(const model::OtlpBatch& batch) {
   return bytes;
 }
 
+bool Item::awaited() const {
+  const model::Receipt* receipt = promise == nullptr ? nullptr : promise->hold.receipt().get();
+  return receipt != nullptr && receipt->wish().level > model::ReceiptLevel::kTaken;
+}
+
 std::vector<Item> MakeItems(model::OtlpBatch&& batch, uint64_t spans, uint64_t max_bytes) {
   std::vector<std::vector<Item>> items(1);
   AddItems(batch, spans, max_bytes, &items[0]);

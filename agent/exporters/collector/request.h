@@ -41,6 +41,9 @@ struct Item {
   uint64_t spans = 0;                // or data points, or log records
   uint64_t charge = 0;               // bytes of the queue's budget
   std::shared_ptr<Promise> promise;  // null for batches without a receipt
+
+  // Somebody is answered when it is delivered, or before a disk has it if that is sooner.
+  bool awaited() const;
 };
 
 struct Request {

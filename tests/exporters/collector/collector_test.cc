@@ -39,6 +39,29 @@ TEST(Collector, SmallBatchesTravelTogetherAfterTheFlushTime) {
   EXPECT_THAT(SpanIds(bench.peer.calls[0].payload.view()), ElementsAre(1, 2, 3));
 }
 
+TEST(Collector, WhatIsAwaitedGathersOnlyWhileSomethingIsInFlight) {
+  Bench bench;
+  const auto push = [&](uint64_t id, ReceiptLevel wish) {
+    auto batch = MakeSpans(id, 1);
+    batch.receipt = std::make_shared<model::Receipt>(nullptr, 0, model::ReceiptWish{wish, "otlp"});
+    ASSERT_EQ(bench.Push(std::move(batch)), PushResult::kTaken);
+  };
+  push(1, ReceiptLevel::kTaken);
+  EXPECT_TRUE(bench.peer.calls.empty());
+  push(2, ReceiptLevel::kDelivered);
+  ASSERT_EQ(bench.peer.calls.size(), 1u);
+  push(3, ReceiptLevel::kDelivered);
+  push(4, ReceiptLevel::kDurable);
+  ASSERT_EQ(bench.peer.calls.size(), 1u);
+  EXPECT_THAT(SpanIds(bench.peer.calls[0].payload.view()), ElementsAre(1, 2));
+  bench.peer.Succeed();
+  ASSERT_EQ(bench.peer.calls.size(), 1u);
+  EXPECT_THAT(SpanIds(bench.peer.calls[0].payload.view()), ElementsAre(3, 4));
+  bench.peer.Succeed();
+  push(5, ReceiptLevel::kTaken);
+  EXPECT_TRUE(bench.peer.calls.empty());
+}
+
 TEST(Collector, AFullRequestDoesNotWaitForTheFlushTime) {
   Bench bench({.max_batch_bytes = 10'000});
   for (uint64_t i = 0; i < 4; ++i) (void)bench.Push(MakeSpans(1 + i * 10, 10, 300));
