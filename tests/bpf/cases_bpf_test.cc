@@ -172,6 +172,7 @@ TEST_F(CaptureTest, T6EveryMessageOfSendmmsgAndRecvmmsg) {
   EXPECT_THAT(Texts(ServerReceives()), ElementsAre(kRequest, kRequest, kRequest, kRequest));
 }
 
+// T9, too: pages of a file, where other tests have one piece or several of the caller's memory.
 TEST_F(CaptureTest, T7SendfileCountsByLength) {
   START_CAPTURE();
   Exchange([](int client, int server) {

@@ -131,7 +131,7 @@ TEST(GoVersion, IsReadFromItsName) {
   }
 }
 
-TEST(Pclntab, FindsFunctionsOfAStrippedProgram) {
+TEST(Pclntab, FindsFunctionsOfAStrippedProgram) {  // T67
   Scratch scratch;
   for (uint64_t text : {kText, uint64_t{0}}) {  // since Go 1.26 the table does not say
     const std::string table = MakeTable({"runtime.main", "main.main", "main.other"}, text);
