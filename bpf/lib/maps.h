@@ -81,7 +81,7 @@ struct socket_state {
 /* Written before the load by the agent; in a section of its own, where it finds it in every object.
  */
 const volatile struct weft_settings settings SEC(".rodata.settings") = {
-    .abi_version = WEFT_ABI_VERSION};
+    .abi_version = WEFT_ABI_VERSION, .outbox_bytes = WEFT_OUTBOX_SMALLEST};
 
 /* One ring per CPU, put in by the agent after the load. The agent sets the number. Programs write,
  * the agent reads. */
