@@ -1,23 +1,29 @@
 """What capture costs the programs that it observes: bench/run overhead, or OVERHEAD=name,… for some of the loads.
 
 A server stands on core 0, the load generator on core 1 beside weft; runs without and with weft follow each other in one
-boot. The figure is CPU (user + system) of the server per request, the median of the pairs. One more run with the
-kernel's own statistics says what weft's programs took in the kernel, the generator's side included."""
+boot. The figure is CPU (user + system) of the server per request, the median of the pairs. With weft the loads on nginx
+are measured after WARM_SECONDS, when merge has stopped to wait for spans of SDKs in the server and in the generator: the
+state in which processes live. One more run with the kernel's own statistics says what weft's programs took in the
+kernel, the generator's side included."""
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 import measure
 from measure import harness, spread
 
 SECONDS = float(os.environ.get("SECONDS_A_RUN", "4"))
+WARM_SECONDS = 7  # merge.hold_seconds and one
 STATISTICS = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
 SERVER_CORE, LOAD_CORE = "0", "1"
 
@@ -31,13 +37,24 @@ def on_load_core(*command):
     return done.stdout
 
 
-def wrk(url, connections):
-    """Requests done."""
-    out = on_load_core("wrk", "-t1", f"-c{connections}", f"-d{SECONDS:g}", url)
-    failed = re.search(r"Non-2xx|Socket errors: (?!connect 0, read 0, write 0, timeout 0)", out)
-    if failed:
+def requests_of(url):
+    """Requests that an nginx has seen, by its stub_status."""
+    with urllib.request.urlopen(f"{url}/stub_status", context=ssl._create_unverified_context()) as page:
+        return int(page.read().split(b"\n")[2].split()[2])
+
+
+def wrk(url, path, connections, warm, sample):
+    """Requests within SECONDS, `warm` seconds after the start, and what `sample` said before and after."""
+    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{math.ceil(warm + SECONDS + 2)}s", url + path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+        time.sleep(1 + warm)
+        began, before = requests_of(url), sample()
+        time.sleep(SECONDS)
+        requests, after = requests_of(url) - began, sample()
+        out = load.communicate()[0]
+    if load.returncode or re.search(r"Non-2xx|Socket errors: (?!connect 0, read 0, write 0, timeout 0)", out):
         raise SystemExit(f"wrk {url}:\n{out}")
-    return int(re.search(r"(\d+) requests in", out).group(1))
+    return requests, before, after
 
 
 @contextlib.contextmanager
@@ -50,12 +67,15 @@ def nginx(path, connections=64, tls=False):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                         "-keyout", root / "key.pem", "-out", root / "cert.pem"], capture_output=True, check=True)
     port = harness.free_port()
-    extra = f"ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;" if tls else ""
+    extra = "location = /stub_status { stub_status; } "
+    if tls:
+        extra += f"ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;"
+    url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     try:
         with harness.nginx(root, port, listen="ssl" if tls else "", extra=extra) as master:
             worker = subprocess.run(["pgrep", "-P", str(master.pid)], capture_output=True, text=True).stdout.split()[0]
             pin(SERVER_CORE, worker)
-            yield int(worker), lambda: wrk(f"http{'s' if tls else ''}://127.0.0.1:{port}{path}", connections)
+            yield int(worker), lambda warm, sample: wrk(url, path, connections, warm, sample)
     finally:
         shutil.rmtree(root)
 
@@ -65,13 +85,14 @@ def grpc_echo():
     """Unary calls of a gRPC C++ client, one after the other on each of four connections."""
     echo, port, calls = harness.E2E / "e2e_grpc_echo", harness.free_port(), int(SECONDS * 1000)
 
-    def run():
+    def run(_, sample):
+        before = sample()
         clients = [subprocess.Popen(["taskset", "-c", LOAD_CORE, echo, "client", str(port), "Unary", str(calls)])
                    for _ in range(4)]
         for client in clients:
             if client.wait() != 0:
                 raise SystemExit("the gRPC client failed")
-        return 4 * calls
+        return 4 * calls, before, sample()
 
     with harness.running(echo, "server", port, port=port) as server:
         pin(SERVER_CORE, server.pid)
@@ -83,9 +104,10 @@ def redis():
     """GETs, one a round trip on each of 50 connections: traffic that is not HTTP."""
     port, requests = harness.free_port(), int(SECONDS * 50_000)
 
-    def run():
+    def run(_, sample):
+        before = sample()
         on_load_core("redis-benchmark", "-p", port, "-t", "get", "-c", 50, "-n", requests, "-P", 1, "-q")
-        return requests
+        return requests, before, sample()
 
     with harness.running("redis-server", "--port", port, "--save", "", "--appendonly", "no", port=port) as server:
         pin(SERVER_CORE, server.pid)
@@ -122,13 +144,11 @@ def in_kernel(run):
     """Nanoseconds of weft's programs per request on both sides, and of each program per run of it."""
     others = set(programs())
     with weft():
-        before = programs()
         STATISTICS.write_text("1")
         try:
-            requests = run()
+            requests, before, after = run(WARM_SECONDS, programs)
         finally:
             STATISTICS.write_text("0")
-        after = programs()
     runs = {}
     for number, (name, count, nanoseconds) in after.items():
         count, nanoseconds = count - before.get(number, ("", 0, 0))[1], nanoseconds - before.get(number, ("", 0, 0))[2]
@@ -140,21 +160,21 @@ def in_kernel(run):
 
 
 def measure_load(server, run):
-    def cost():
-        before, began = measure.cpu_seconds(server), time.monotonic()
-        requests = run()
-        return (measure.cpu_seconds(server) - before) / requests * 1e6, requests / (time.monotonic() - began)
+    def cost(agent=None):
+        """Microseconds of the server and of weft per request, and requests per second."""
+        watched = [server] + ([agent] if agent else [])
+        requests, before, after = run(WARM_SECONDS if agent else 0,
+                                      lambda: [time.monotonic(), *map(measure.cpu_seconds, watched)])
+        seconds, *spent = (b - a for a, b in zip(before, after))
+        return [s / requests * 1e6 for s in spent] + [requests / seconds]
 
     off, on, rate_off, rate_on, agent_us, dropped = [], [], [], [], [], 0.0
     for _ in range(measure.REPEATS):
         spent, rate = cost()
         off.append(spent), rate_off.append(rate)
         with weft() as agent:
-            before, began = measure.cpu_seconds(agent.process.pid), time.monotonic()
-            spent, rate = cost()
-            requests = rate * (time.monotonic() - began)
-            on.append(spent), rate_on.append(rate)
-            agent_us.append((measure.cpu_seconds(agent.process.pid) - before) / requests * 1e6)
+            spent, agents, rate = cost(agent.process.pid)
+            on.append(spent), agent_us.append(agents), rate_on.append(rate)
             dropped += agent.metric("weft_capture_dropped_records_total")
     return {"server_us_per_request": spread(off), "with_weft_us": spread(on),
             "added_percent": spread([100 * (b / a - 1) for a, b in zip(off, on)]),
@@ -188,7 +208,7 @@ def bench_overhead():
         with start() as (server, run):
             result[name] = measure_load(server, run)
         print(table({name: result[name]}).splitlines()[-1], flush=True)
-    measure.write("overhead", {"seconds_a_run": SECONDS, "loads": result, "left_out": left_out})
+    measure.write("overhead", {"seconds_a_run": SECONDS, "warm_seconds": WARM_SECONDS, "loads": result, "left_out": left_out})
     (measure.OUT / "overhead.md").write_text(table(result))
     print(f"\n{table(result)}")
 

@@ -75,6 +75,12 @@ static __always_inline bool judge__born(struct socket_state *s, struct direction
 	int match;
 
 	if (other_side) {
+		/* Another CPU may be looking at the first bytes: this call shares what is found, or
+		 * will be (case T11). */
+		if (*(volatile __u8 *)&s->verdict != VERDICT_UNKNOWN)
+			return s->verdict == VERDICT_HTTP1;
+		if (s->hint == HINT_NONE && !*(volatile __u8 *)&s->prefix_length)
+			return true;
 		if (s->hint == HINT_NONE)
 			return judge__dismiss(s, VERDICT_OTHER);
 		expect = s->hint == HINT_PREFACE ? EXPECT_SETTINGS : EXPECT_PREFACE;
