@@ -146,6 +146,8 @@ class Spooled(unittest.TestCase):
             raise AssertionError(f"{len(lost)} of {len(client.acknowledged)} acknowledged spans are lost: {lost[:20]}") from None
 
     def settle(self, weft):
+        # What was on its way at a kill is sent again, though all that was acknowledged may have arrived before.
+        wait_for("nothing to be left on disk", lambda: self.undelivered() == 0, seconds=60)
         wait_for("the books to balance", lambda: weft.ledger()["balanced"])
         weft.stop()
         self.assertEqual(self.undelivered(), 0, self.tool("ls").stdout)
