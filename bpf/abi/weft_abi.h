@@ -98,7 +98,8 @@ enum weft_protocol {
 
 enum weft_direction { WEFT_SEND = 0, WEFT_RECEIVE = 1 };
 
-/* Records are reserved in these sizes of tail, so that a length can be a constant in the kernel. */
+/* In a ring, records are reserved in these sizes of tail, so that a length can be a constant in the
+ * kernel. */
 #define WEFT_CAPTURE_SMALL 256
 #define WEFT_CAPTURE_MEDIUM 1024
 #define WEFT_CAPTURE_LARGE 4096

@@ -57,9 +57,8 @@ base::ConfigBlock Describe(Options& options) {
                .max = WEFT_CAPTURE_MAX},
               {.key = "ring_bytes",
                .value = &options.ring_bytes,
-               .doc = "bytes; ring buffer of each CPU for what its outbox (256 KiB) cannot hold, "
-                      "rounded down to a power of two; all together at most "
-                      "64 MiB",
+               .doc = "bytes; ring buffer of each CPU for what its outbox (at most 256 KiB) "
+                      "cannot hold, rounded down to a power of two; all together at most 64 MiB",
                .min = 64 << 10,
                .max = 64 << 20},
               {.key = "max_connections",
