@@ -163,22 +163,28 @@ static __always_inline void count__drop(__u32 reason)
 		c->drops[reason]++;
 }
 
+/* Takes what one program of a CPU may use at a time; false while one that was interrupted or
+ * preempted is using it. A store of 0 gives it back. */
+static __always_inline bool taken__set(__u64 *taken)
+{
+#ifdef WEFT_STATE_HASH
+	/* Nothing is preempted where these objects are used but by interrupts, which give back what
+	 * they take; and an exchange is what older kernels do not have. */
+	if (*taken)
+		return false;
+	*taken = 1;
+	return true;
+#else
+	return !__sync_lock_test_and_set(taken, 1);
+#endif
+}
+
 /* The scratch of this CPU, or null when a program that was preempted is using it. */
 static __always_inline struct gather_scratch *scratch__take(__u32 cpu)
 {
 	struct gather_scratch *g = bpf_map_lookup_elem(&scratch, &cpu);
 
-#ifdef WEFT_STATE_HASH
-	/* Nothing is preempted where these objects are used but by interrupts, which give back what
-	 * they take; and an exchange is what older kernels do not have. */
-	if (!g || g->taken)
-		return NULL;
-	g->taken = 1;
-#else
-	if (!g || __sync_lock_test_and_set(&g->taken, 1))
-		return NULL;
-#endif
-	return g;
+	return g && taken__set(&g->taken) ? g : NULL;
 }
 
 static __always_inline void scratch__release(struct gather_scratch *g)

@@ -22,14 +22,8 @@ static __always_inline bool outbox__enter(struct weft_outbox *box)
 #if defined(WEFT_STATE_HASH) && defined(__TARGET_ARCH_arm64)
 	return false; /* what publishes a record in order is newer than the kernels that need this
 		       */
-#elif defined(WEFT_STATE_HASH)
-	/* As in scratch__take. */
-	if (box->taken)
-		return false;
-	box->taken = 1;
-	return true;
 #else
-	return !__sync_lock_test_and_set(&box->taken, 1);
+	return taken__set(&box->taken);
 #endif
 }
 
