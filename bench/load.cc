@@ -22,8 +22,15 @@ double OwnCpuSeconds() {
 
 }  // namespace
 
-Payload Prepare(const LoadOptions& options, uint32_t i) {
-  return FindProtocol(options.protocol).encode(MakeSample(options.shape, i % kSamples));
+std::vector<Payload> Prepare(const LoadOptions& options) {
+  const Protocol& protocol = FindProtocol(options.protocol);
+  std::vector<Payload> samples;
+  for (uint32_t i = 0; i < kSamples; ++i)
+    samples.push_back(protocol.encode(MakeSample(options.shape, i)));
+  if (protocol.transport == Transport::kUdp) return samples;
+  std::vector<Payload> payloads;
+  for (uint32_t i = 0; i < options.in_flight; ++i) payloads.push_back(samples[i % kSamples]);
+  return payloads;
 }
 
 uint64_t Serial(const LoadOptions& options, uint64_t n) {
@@ -42,17 +49,19 @@ void Compress(const LoadOptions& options, const std::string& bytes, base::ByteBu
 
 int RunLoad(const LoadOptions& options) {
   const Protocol& protocol = FindProtocol(options.protocol);
-  const size_t request_bytes = Prepare(options, 0).bytes.size();
   const bool is_udp = protocol.transport == Transport::kUdp;
   if (is_udp && options.compression != "none") {
     std::fprintf(stderr, "weft-bench: %s has no compression\n", options.protocol.c_str());
     return 2;
   }
+  std::vector<Payload> payloads = Prepare(options);
+  const size_t request_bytes = payloads.front().bytes.size();
   const double cpu_before = OwnCpuSeconds();
   Schedule schedule(options);
-  Totals totals = protocol.transport == Transport::kGrpc ? RunGrpcLoad(options, schedule)
-                  : is_udp                               ? RunUdpLoad(options, schedule)
-                                                         : RunHttpLoad(options, schedule);
+  const auto run = protocol.transport == Transport::kGrpc ? RunGrpcLoad
+                   : is_udp                               ? RunUdpLoad
+                                                          : RunHttpLoad;
+  Totals totals = run(options, std::move(payloads), schedule);
   const double seconds = schedule.Seconds();
   const double spans = static_cast<double>(is_udp ? totals.sent : totals.acknowledged) *
                        options.shape.spans_per_request;

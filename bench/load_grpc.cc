@@ -23,7 +23,7 @@ struct Slot {
 
 class GrpcLoad {
  public:
-  GrpcLoad(const LoadOptions& options, const Schedule& schedule)
+  GrpcLoad(const LoadOptions& options, std::vector<Payload> payloads, const Schedule& schedule)
       : options_(options),
         schedule_(schedule),
         method_(FindProtocol(options.protocol).target),
@@ -32,10 +32,10 @@ class GrpcLoad {
     channel.endpoint = options.endpoint;
     channel.max_in_flight = options.in_flight;
     channel_ = std::make_unique<net::GrpcChannel>(loop_, channel);
-    for (uint32_t i = 0; i < options.in_flight; ++i) {
+    for (Payload& payload : payloads) {
+      free_.push_back(static_cast<uint32_t>(slots_.size()));
       slots_.push_back(
-          {std::make_shared<Payload>(Prepare(options, i)), std::make_shared<base::ByteBuffer>()});
-      free_.push_back(i);
+          {std::make_shared<Payload>(std::move(payload)), std::make_shared<base::ByteBuffer>()});
     }
   }
 
@@ -111,8 +111,9 @@ class GrpcLoad {
 
 }  // namespace
 
-Totals RunGrpcLoad(const LoadOptions& options, const Schedule& schedule) {
-  return GrpcLoad(options, schedule).Run();
+Totals RunGrpcLoad(const LoadOptions& options, std::vector<Payload> payloads,
+                   const Schedule& schedule) {
+  return GrpcLoad(options, std::move(payloads), schedule).Run();
 }
 
 }  // namespace weft::bench

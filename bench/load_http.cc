@@ -75,8 +75,8 @@ Answer ReadAnswer(int fd, std::string* buffer) {
 // One connection's part of the load.
 class HttpConnection {
  public:
-  HttpConnection(const LoadOptions& options, const Schedule& schedule, uint32_t index)
-      : options_(options), schedule_(schedule), payload_(Prepare(options, index)) {
+  HttpConnection(const LoadOptions& options, Payload payload, const Schedule& schedule)
+      : options_(options), schedule_(schedule), payload_(std::move(payload)) {
     const Protocol& protocol = FindProtocol(options.protocol);
     head_ = "POST " + std::string(protocol.target) + " HTTP/1.1\r\nHost: " + options.endpoint +
             "\r\nContent-Type: " + std::string(protocol.content_type);
@@ -142,14 +142,15 @@ class HttpConnection {
 
 }  // namespace
 
-Totals RunHttpLoad(const LoadOptions& options, const Schedule& schedule) {
+Totals RunHttpLoad(const LoadOptions& options, std::vector<Payload> payloads,
+                   const Schedule& schedule) {
   std::atomic<uint64_t> next{0};
   std::mutex mutex;
   Totals all;
   std::vector<std::thread> threads;
-  for (uint32_t i = 0; i < options.in_flight; ++i) {
-    threads.emplace_back([&, i] {
-      Totals mine = HttpConnection(options, schedule, i).Run(next);
+  for (Payload& payload : payloads) {
+    threads.emplace_back([&] {
+      Totals mine = HttpConnection(options, std::move(payload), schedule).Run(next);
       std::lock_guard lock(mutex);
       all.sent += mine.sent, all.acknowledged += mine.acknowledged;
       all.refused += mine.refused, all.errors += mine.errors;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <vector>
 
 #include "base/bytes.h"
 #include "commands.h"
@@ -19,7 +20,8 @@ struct Totals {
   Histogram latency;  // from the moment a request was due to its acknowledgement
 };
 
-// When the n-th request is due, and when to stop. Threads: any.
+// When the n-th request is due, and when to stop; the clock runs from its making, so what the
+// load needs is prepared before. Threads: any.
 class Schedule {
  public:
   explicit Schedule(const LoadOptions& options) : options_(options), start_(SteadyClock::now()) {}
@@ -47,8 +49,8 @@ class Schedule {
   const SteadyClock::time_point start_;
 };
 
-// The i-th prepared request of a load; a few samples are made and cycled through.
-Payload Prepare(const LoadOptions& options, uint32_t i);
+// A prepared request for each one in flight; a few samples are made and cycled through.
+std::vector<Payload> Prepare(const LoadOptions& options);
 // What the n-th request is stamped with: runs with different seeds share no trace.
 uint64_t Serial(const LoadOptions& options, uint64_t n);
 
@@ -59,10 +61,13 @@ void Compress(const LoadOptions& options, const std::string& bytes, base::ByteBu
 // rate the request is given up.
 //
 // One connection, `in_flight` calls open, one thread.
-Totals RunGrpcLoad(const LoadOptions& options, const Schedule& schedule);
+Totals RunGrpcLoad(const LoadOptions& options, std::vector<Payload> payloads,
+                   const Schedule& schedule);
 // HTTP/1.1: a connection and a thread for every request in flight, keep-alive.
-Totals RunHttpLoad(const LoadOptions& options, const Schedule& schedule);
+Totals RunHttpLoad(const LoadOptions& options, std::vector<Payload> payloads,
+                   const Schedule& schedule);
 // Nobody acknowledges; what counts is what the receiver's own counters and the sink say.
-Totals RunUdpLoad(const LoadOptions& options, const Schedule& schedule);
+Totals RunUdpLoad(const LoadOptions& options, std::vector<Payload> payloads,
+                  const Schedule& schedule);
 
 }  // namespace weft::bench

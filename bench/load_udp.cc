@@ -12,11 +12,6 @@
 #include "socket.h"
 
 namespace weft::bench {
-namespace {
-
-constexpr uint32_t kPreparedDatagrams = 16;
-
-}  // namespace
 
 int Connect(const std::string& endpoint, int type) {
   auto parts = net::SplitHostPort(endpoint);
@@ -34,15 +29,14 @@ int Connect(const std::string& endpoint, int type) {
   return fd;
 }
 
-Totals RunUdpLoad(const LoadOptions& options, const Schedule& schedule) {
+Totals RunUdpLoad(const LoadOptions& options, std::vector<Payload> payloads,
+                  const Schedule& schedule) {
   Totals totals;
   int fd = Connect(options.endpoint, SOCK_DGRAM);
   if (fd < 0) return totals.errors = 1, totals;
-  std::vector<Payload> payloads;
-  for (uint32_t i = 0; i < kPreparedDatagrams; ++i) payloads.push_back(Prepare(options, i));
   while (!schedule.Over(totals.sent)) {
     std::this_thread::sleep_until(schedule.Due(totals.sent));
-    Payload& payload = payloads[totals.sent % kPreparedDatagrams];
+    Payload& payload = payloads[totals.sent % payloads.size()];
     payload.Stamp(Serial(options, totals.sent++));
     const std::string& bytes = payload.bytes;
     if (send(fd, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
