@@ -62,6 +62,7 @@ base::Status Forwarding::OpenKafka() {
 base::Status Forwarding::Open() {
   if (base::Status s = exporters::sampling::Check(settings_.sampling); !s.ok())
     return base::Context("sampling", s);
+  if (base::Status s = exporters::resource::Check(settings_.resource); !s.ok()) return s;
   if (settings_.collector.enabled()) {
     auto opened = exporters::collector::Open(
         deps_.loop, settings_.collector,
@@ -121,10 +122,17 @@ model::Sink<model::OtlpBatch>& Forwarding::Build(FanOut::Branch tail) {
   shedding.push_back(std::move(tail));
   fan_out_ = std::make_unique<FanOut>(strict, std::move(shedding));
   if (spool_sink_ != nullptr) spool_sink_->Start();
-  if (!settings_.sampling.enabled) return *fan_out_;
+  model::Sink<model::OtlpBatch>* first = fan_out_.get();
+  if (settings_.resource.enabled()) {
+    stamper_ = std::make_unique<exporters::resource::Stamper>(
+        settings_.resource,
+        exporters::resource::Deps{deps_.ledger.Row("resource", "items"), deps_.metrics, *first});
+    first = stamper_.get();
+  }
+  if (!settings_.sampling.enabled) return *first;
   sampler_ = std::make_unique<exporters::sampling::Sampler>(
       settings_.sampling, exporters::sampling::Deps{deps_.ledger.Row("sampling", "spans"),
-                                                    deps_.metrics, deps_.clock, *fan_out_});
+                                                    deps_.metrics, deps_.clock, *first});
   return *sampler_;
 }
 

@@ -1,9 +1,10 @@
 // Forwarding: everything behind merge, built from the far end: the exporters, the spool before the
-// collector, the fan-out and head sampling. It knows in which order they start and drain.
+// collector, the fan-out, the attributes of the node and head sampling. It knows in which order
+// they start and drain.
 //
-//   merge ─▶ sampling? ─▶ fan-out ─┬─▶ spool? ─▶ collector      (may say kBusy)
-//                                  ├─▶ kafka                    (may say kBusy when it is alone)
-//                                  └─▶ file, store, none, tail  (shed by their own caps)
+//   merge ─▶ sampling? ─▶ resource? ─▶ fan-out ─┬─▶ spool? ─▶ collector      (may say kBusy)
+//                                               ├─▶ kafka     (may say kBusy when it is alone)
+//                                               └─▶ file, store, none, tail  (shed by their caps)
 #pragma once
 
 #include <chrono>
@@ -68,6 +69,7 @@ class Forwarding {
   std::unique_ptr<exporters::store::Store> store_;
   std::unique_ptr<exporters::none::None> none_;
   std::unique_ptr<FanOut> fan_out_;
+  std::unique_ptr<exporters::resource::Stamper> stamper_;
   std::unique_ptr<exporters::sampling::Sampler> sampler_;
 };
 

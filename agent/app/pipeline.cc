@@ -123,7 +123,9 @@ base::Status Pipeline::Parts::OpenSources() {
   deps.peers = sees ? static_cast<model::PeerLookup*>(capture.get()) : &proc_peers;
   if (sees) deps.before_push = [this] { capture->Drain(); };
   deps.acknowledge = forwarding.acknowledge();
-  base::CompressionFromName(settings.collector.compression, &deps.pass_on);
+  // What gets attributes is compressed anew.
+  if (!settings.resource.enabled())
+    base::CompressionFromName(settings.collector.compression, &deps.pass_on);
   receivers = std::make_unique<Receivers>(settings, std::move(deps), merge->batches());
   return receivers->Start();
 }

@@ -17,6 +17,7 @@ std::vector<base::ConfigBlock> Describe(Settings& s) {
       sources::sampling::Describe(s.remote_sampling),
       merge::Describe(s.merge),
       exporters::sampling::Describe(s.sampling),
+      exporters::resource::Describe(s.resource),
       spool::Describe(s.spool),
       exporters::collector::Describe(s.collector),
       exporters::kafka::Describe(s.kafka),

@@ -11,6 +11,7 @@
 #include "exporters/collector/options.h"
 #include "exporters/file/file.h"
 #include "exporters/kafka/kafka.h"
+#include "exporters/resource/stamper.h"
 #include "exporters/sampling/sampler.h"
 #include "exporters/store/store.h"
 #include "merge/merge.h"
@@ -48,6 +49,7 @@ struct Settings {
   sources::sampling::Options remote_sampling;
   merge::Options merge;
   exporters::sampling::Options sampling;
+  exporters::resource::Options resource;
   spool::Options spool;
   exporters::collector::Options collector;
   exporters::kafka::Options kafka;

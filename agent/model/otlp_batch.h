@@ -89,6 +89,12 @@ struct OtlpBatch {
   base::SharedPacked packed;
 
   size_t size_bytes() const { return bytes ? bytes->size() : 0; }
+  // The bytes of a slice, until `bytes` or `extra` change.
+  base::ByteView at(Slice slice) const {
+    if (slice.size == 0) return {};
+    if ((slice.offset & kExtra) == 0) return bytes->view().subspan(slice.offset, slice.size);
+    return base::AsBytes(extra).subspan(slice.offset & ~kExtra, slice.size);
+  }
 };
 
 }  // namespace weft::model

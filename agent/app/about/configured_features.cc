@@ -53,6 +53,7 @@ void AddExporters(const Settings& s, std::vector<Feature>* out) {
   out->push_back(Switched("exporters.store", s.store.enabled,
                           Mebibytes(s.store.max_bytes) + " of recent traces"));
   if (s.none.enabled) out->push_back({"exporters.none", true, "spans are counted and dropped", ""});
+  if (s.resource.enabled()) out->push_back({"resource", true, Joined(s.resource.attributes), ""});
   if (s.sampling.enabled)
     out->push_back({"sampling", true,
                     "probability " + std::to_string(s.sampling.probability).substr(0, 6), ""});

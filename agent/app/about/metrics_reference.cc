@@ -66,6 +66,7 @@ Settings Everything(const Folder& folder) {
     *endpoint = any;
   }
   s.sampling.enabled = true;
+  s.resource.attributes = {"key=value"};
   s.collector.endpoint = nobody;
   s.kafka.brokers = {nobody};
   s.spool.directory = folder / "spool";

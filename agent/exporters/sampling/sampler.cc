@@ -18,19 +18,13 @@ using model::PushResult;
 constexpr size_t kMostServices = 10'000;
 constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
-base::ByteView BytesOf(const model::OtlpBatch& batch, model::Slice slice) {
-  if ((slice.offset & model::kExtra) == 0)
-    return batch.bytes->view().subspan(slice.offset, slice.size);
-  return base::AsBytes(batch.extra).subspan(slice.offset & ~model::kExtra, slice.size);
-}
-
 // The fields before and after the scopes, made into a request that the decoder reads.
 std::string ServiceName(const model::OtlpBatch& batch, const model::ResourceGroup& group) {
   base::ByteBuffer request;
   otlp::Writer writer(request);
   const size_t begin = writer.Begin(otlp::field::kResourceSpans);
-  if (group.head.size > 0) writer.Raw(BytesOf(batch, group.head));
-  if (group.tail.size > 0) writer.Raw(BytesOf(batch, group.tail));
+  writer.Raw(batch.at(group.head));
+  writer.Raw(batch.at(group.tail));
   writer.End(begin);
   std::vector<otlp::ResourceSpansView> resources;
   if (!otlp::Decode(request.view(), &resources) || resources.empty()) return "unknown_service";
@@ -124,7 +118,7 @@ void Sampler::NewSecond(Service* service) {
 void Sampler::Decide(model::OtlpBatch* batch, uint32_t i, Service* service, Decision* decision) {
   model::SpanRef& span = batch->spans[i];
   const std::string_view text =
-      base::AsText(otlp::FieldBytes(BytesOf(*batch, span.body), otlp::field::kTraceState));
+      base::AsText(otlp::FieldBytes(batch->at(span.body), otlp::field::kTraceState));
   const TraceState state = ReadTraceState(text);
   const uint64_t randomness = state.randomness.value_or(Randomness(span.trace_id));
   const uint64_t before = state.threshold.value_or(0);

@@ -6,6 +6,7 @@
 #include "exporters/file/file.h"
 #include "exporters/kafka/scripted_producer.h"
 #include "exporters/none/none.h"
+#include "exporters/resource/stamper.h"
 #include "exporters/sampling/sampler.h"
 #include "exporters/store/store.h"
 
@@ -159,6 +160,18 @@ class SamplerUnderTest final : public SinkUnderTest {
   exporters::sampling::Sampler sampler_;
 };
 
+// In front of a collector too.
+class StamperUnderTest final : public SinkUnderTest {
+ public:
+  model::Sink<model::OtlpBatch>& sink() override { return stamper_; }
+  void Work(uint32_t dice) override { behind_.Work(dice); }
+  void Drain(milliseconds budget) override { behind_.Drain(budget); }
+
+ private:
+  CollectorUnderTest behind_;
+  exporters::resource::Stamper stamper_{{{"k8s.node.name=node-7"}}, {row, metrics, behind_.sink()}};
+};
+
 template <typename T>
 std::function<std::unique_ptr<SinkUnderTest>()> Maker() {
   return [] { return std::make_unique<T>(); };
@@ -170,7 +183,8 @@ const std::vector<SinkRow>& Sinks() {
   static const std::vector<SinkRow> rows = {
       {"collector", Maker<CollectorUnderTest>()}, {"file", Maker<FileUnderTest>()},
       {"kafka", Maker<KafkaUnderTest>()},         {"none", Maker<NoneUnderTest>()},
-      {"sampling", Maker<SamplerUnderTest>()},    {"store", Maker<StoreUnderTest>(), true},
+      {"resource", Maker<StamperUnderTest>()},    {"sampling", Maker<SamplerUnderTest>()},
+      {"store", Maker<StoreUnderTest>(), true},
   };
   return rows;
 }

@@ -7,6 +7,7 @@
 #include "protocols/otlp/index.h"
 #include "protocols/otlp/json_read.h"
 #include "protocols/otlp/json_write.h"
+#include "protocols/otlp/resource_stamp.h"
 #include "protocols/otlp/view.h"
 
 namespace weft::protocols::otlp {
@@ -36,6 +37,19 @@ std::string TryIndex(base::ByteView bytes) {
   if (report.status != IndexStatus::kDone) return "Index refuses what Gather made";
   if (again.spans.size() != spans) return "Gather lost spans";
   if (report.bad_utf8 != 0) return "the repair of strings did not last";
+
+  ResourceStamp stamp;
+  stamp.Add("service.name", "s");
+  stamp.Add("k8s.node.name", "node-7");
+  base::ByteBuffer stamped;
+  stamp.Copy(bytes, &stamped);
+  if (Index(base::Share(std::move(stamped)), &again).status != IndexStatus::kDone ||
+      again.spans.size() != spans)
+    return "stamping broke the request";
+  stamp.Edit(&batch);
+  if (Index(base::Share(Flatten(Gather(batch))), &again).status != IndexStatus::kDone ||
+      again.spans.size() != spans)
+    return "stamping broke the batch";
 
   for (size_t i = 0; i < spans; i += 2) batch.spans[i].dropped = true;
   batch.appends.emplace_back("\x2a\x01x", 3);
