@@ -91,7 +91,7 @@ def receivers_table(rows):
         theirs = other["spans_per_cpu_second"]["median"] if other else 0
         met = aim and mine >= aim and (not factor or (theirs and mine / theirs >= factor))
         wanted = "" if not aim else f"{aim:,}" + (f", {factor} ×" if factor else "") + ("" if met else " **missed**")
-        lines.append(f"| {load}{' durable' if name != 'weft' else ''} | {cell(other)} | {cell(row)} | "
+        lines.append(f"| {load}{'' if name == 'weft' else ' ' + name.removeprefix('weft ')} | {cell(other)} | {cell(row)} | "
                      f"{f'{mine / theirs:.1f}' if theirs else '–'} | {wanted} | {row['ack_p99_us']['median'] / 1000:.1f} | "
                      f"{row['peak_rss_mib']['median']:.0f} | {row['lost']:,}, {row['duplicated']:,} |")
     memory, durable = rows.get(("otlp_grpc_512", "weft")), rows.get(("otlp_grpc_512", "weft durable"))
