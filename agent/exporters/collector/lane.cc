@@ -235,7 +235,7 @@ void Lane::Send(Request&& request, const std::shared_ptr<Peer>& peer, bool probe
   books_.counters.sent_bytes.Add(payload.size);
   peer->window.Sent(bytes);
   ++peer->flying;
-  flying_.emplace(id, Flight{std::move(request), peer, bytes, books_.now_ns(), probe});
+  flying_.emplace(id, Flight{std::move(request), peer, encoding, bytes, books_.now_ns(), probe});
   peer->transport->Call(signal, std::move(payload), encoding,
                         [this, id, alive = std::weak_ptr<int>(alive_)](CallReply&& reply) {
                           if (!alive.expired()) OnReply(id, std::move(reply));
@@ -274,7 +274,7 @@ void Lane::Settle(Flight&& flight, const CallReply& reply, const Outcome& outcom
     case Verdict::kRejected:
       window.Closed(flight.bytes);
       if (flight.probe) return;
-      if (flight.request.DropPacked() || FallBackToPlain(*flight.peer, outcome))
+      if (flight.request.DropPacked() || FallBackToPlain(flight, outcome))
         ready_.push_front(std::move(flight.request));
       else
         Isolate(std::move(flight.request), outcome);
@@ -371,11 +371,14 @@ void Lane::Isolate(Request&& request, const Outcome& outcome) {
   ready_.push_front(std::move(request));
 }
 
-// "I cannot read that" may mean that the peer lacks our compression.
-bool Lane::FallBackToPlain(Peer& peer, const Outcome& outcome) {
-  if (peer.encoding.empty() || outcome.verdict != Verdict::kUnreadable || draining_) return false;
-  spdlog::warn("collector {} does not take {} compression, sending without", peer.name,
-               peer.encoding);
+// "I cannot read that" may mean that the peer lacks our compression; so does each answer to what
+// was on its way then.
+bool Lane::FallBackToPlain(const Flight& flight, const Outcome& outcome) {
+  if (outcome.verdict != Verdict::kUnreadable || flight.encoding.empty()) return false;
+  Peer& peer = *flight.peer;
+  if (!peer.encoding.empty())
+    spdlog::warn("collector {} does not take {} compression, sending without", peer.name,
+                 peer.encoding);
   peer.encoding.clear();
   return true;
 }

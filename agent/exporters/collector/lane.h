@@ -84,6 +84,7 @@ class Lane {
   struct Flight {
     Request request;
     std::shared_ptr<Peer> peer;
+    std::string encoding;  // it was sent with
     uint64_t bytes = 0, sent_ns = 0;
     bool probe = false;
   };
@@ -108,7 +109,7 @@ class Lane {
   void SendInHalves(Flight&& flight, const Outcome& outcome);
   void Isolate(Request&& request, const Outcome& outcome);
   bool Hopeless(const Request& request);
-  bool FallBackToPlain(Peer& peer, const Outcome& outcome);
+  bool FallBackToPlain(const Flight& flight, const Outcome& outcome);
 
   void Wait(Request&& request, std::chrono::nanoseconds delay);
   void WakeWaiting();
