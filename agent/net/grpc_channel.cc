@@ -88,7 +88,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void OnRefused(GrpcCallRef call) override {
     if (std::exchange(call->was_requeued, true)) {
-      return OnDone(std::move(call), TransportFailure("refused twice"));
+      return OnDone(std::move(call), NotProcessed("refused twice"));
     }
     waiting_.push_front(std::move(call));
     PostDispatch();
@@ -112,6 +112,12 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
   }
 
  private:
+  static GrpcReply NotProcessed(std::string reason) {
+    GrpcReply reply = TransportFailure(std::move(reason));
+    reply.unprocessed = true;
+    return reply;
+  }
+
   // Resolve, then each address in turn, then a pause.
   void BeginAttempt() {
     auto parts = SplitHostPort(options_.endpoint);
@@ -146,8 +152,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void FailAttempt(const std::string& reason) {
     current_ = nullptr;
-    for (auto& call : std::exchange(waiting_, {}))
-      OnDone(std::move(call), TransportFailure(reason));
+    for (auto& call : std::exchange(waiting_, {})) OnDone(std::move(call), NotProcessed(reason));
     ScheduleAttempt();
   }
 
@@ -214,7 +219,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
     }
     std::erase_if(waiting_, [&](GrpcCallRef& call) {
       if (call->deadline > now) return false;
-      OnDone(std::move(call), TransportFailure("no connection in time"));
+      OnDone(std::move(call), NotProcessed("no connection in time"));
       return true;
     });
     if (open_calls_ > completed_.size()) {

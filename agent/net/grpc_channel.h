@@ -27,6 +27,7 @@ struct GrpcReply {
   std::optional<std::chrono::milliseconds>
       retry_delay;               // google.rpc.RetryInfo of the status details
   bool transport_error = false;  // the connection failed, the server did not say this; status is 14
+  bool unprocessed = false;      // and it was certainly not processed
 };
 
 // Threads: the loop's. Owns: its connection and the payloads of open calls. Cost: no copy of a

@@ -113,6 +113,12 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     head->append("\r\n");
   }
 
+  static HttpPostReply NotSent(std::string reason) {
+    HttpPostReply reply = HttpTransportFailure(std::move(reason));
+    reply.unprocessed = true;
+    return reply;
+  }
+
   void Dispatch() {
     for (auto& connection : connections_) {
       if (waiting_.empty()) return;
@@ -193,7 +199,7 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     if (connections_.empty()) {
       is_connected_ = false;
       for (auto& post : std::exchange(waiting_, {})) {
-        OnDone(std::move(post), HttpTransportFailure(reason));
+        OnDone(std::move(post), NotSent(reason));
       }
     }
     milliseconds pause = options_.backoff_max;
@@ -224,7 +230,7 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     auto now = Clock::now();
     std::erase_if(waiting_, [&](HttpPostRef& post) {
       if (post->deadline > now) return false;
-      OnDone(std::move(post), HttpTransportFailure("no connection in time"));
+      OnDone(std::move(post), NotSent("no connection in time"));
       return true;
     });
     for (auto& connection : connections_) {

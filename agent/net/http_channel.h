@@ -28,7 +28,8 @@ struct HttpPostReply {
   std::optional<std::chrono::milliseconds> retry_after;  // seconds or a date
   // No whole answer came: no address, no connection, lost, late, broken or too large.
   bool transport_error = false;
-  std::string message;  // what went wrong then
+  bool unprocessed = false;  // and it was not sent
+  std::string message;       // what went wrong then
 };
 
 // Threads: the loop's. Owns: its connections and the payloads of open requests. Cost: no copy of a

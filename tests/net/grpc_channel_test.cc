@@ -128,6 +128,7 @@ TEST(GrpcChannel, ConnectionRefusedIsATransportError) {
   GrpcReply reply = client.Call("x");
   EXPECT_EQ(reply.status, 14);
   EXPECT_TRUE(reply.transport_error);
+  EXPECT_TRUE(reply.unprocessed);
 }
 
 // Case F14.

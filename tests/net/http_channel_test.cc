@@ -151,6 +151,7 @@ TEST(HttpChannel, RefusedUnknownAndSilentAreTransportErrors) {
   Client refused({.endpoint = "http://127.0.0.1:1"});
   HttpPostReply reply = refused.Post("/", "x");
   EXPECT_TRUE(reply.transport_error);
+  EXPECT_TRUE(reply.unprocessed);
   EXPECT_THAT(reply.message, HasSubstr("127.0.0.1:1"));
   Client unknown({.endpoint = "http://no-such-host.invalid:4318"});
   EXPECT_TRUE(unknown.Post("/", "x").transport_error);
@@ -160,6 +161,7 @@ TEST(HttpChannel, RefusedUnknownAndSilentAreTransportErrors) {
   Client waiting({.endpoint = silent.endpoint(), .timeout = milliseconds(60)});
   reply = waiting.Post("/", "x");
   EXPECT_TRUE(reply.transport_error);
+  EXPECT_FALSE(reply.unprocessed);
   EXPECT_EQ(reply.message, "no answer in time");
 }
 

@@ -9,7 +9,10 @@
 //
 // A fault that every request to a peer shares (no connection, credentials, refusals in a row)
 // closes that peer's gate: the request goes back to ready, the peer pauses, and then one request at
-// a time finds out whether it is well again.
+// a time finds out whether it is well again. One that has failed so a few times is a suspect: it
+// stands aside for another. Suspects are tried one at a time; one that gets no answer while others
+// are delivered is halved until the span that kills its peer is found, which is asked for ever
+// more seldom.
 #pragma once
 
 #include <array>
@@ -86,7 +89,7 @@ class Lane {
     std::shared_ptr<Peer> peer;
     std::string encoding;  // it was sent with
     uint64_t bytes = 0, sent_ns = 0;
-    bool probe = false;
+    bool probe = false, alone = false;  // alone: sent to find out whether the peer is well
   };
   struct Pending {
     std::deque<Item> items;
@@ -106,6 +109,15 @@ class Lane {
   void Deliver(Flight&& flight, const Outcome& outcome);
   bool Unwell(const Peer& peer, uint64_t now_ns) const;
   void RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome);
+  std::chrono::nanoseconds RetryDelay(const Flight& flight, const CallReply& reply,
+                                      const Outcome& outcome, bool shared);
+  bool HasOthers() const;
+  bool IsToBlame(const Flight& flight, const CallReply& reply, const Outcome& outcome) const;
+  void SetAside(Request&& request);
+  void Blame(Request&& request, const Outcome& outcome);
+  void Absolve(Request* request);
+  void ArmSuspect();
+  void TakeSuspect();
   void SendInHalves(Flight&& flight, const Outcome& outcome);
   void Isolate(Request&& request, const Outcome& outcome);
   bool Hopeless(const Request& request);
@@ -133,8 +145,12 @@ class Lane {
   size_t signal_turn_ = 0;
   std::deque<Request> ready_;  // to be sent before anything pending
   std::unordered_map<uint64_t, Request> waiting_;
+  std::deque<Request> aside_;  // suspects, but the one that is being tried
+  bool suspect_due_ = false, suspect_out_ = false;
+  uint32_t blames_ = 0;  // since a suspect was delivered
+  TimerQueue::TimerId suspect_timer_ = 0;
   std::unordered_map<uint64_t, Flight> flying_;
-  uint64_t next_id_ = 1;
+  uint64_t next_id_ = 1, delivered_ = 0;  // delivered: requests
 
   uint64_t batch_bytes_;  // max_batch_bytes, or less once a peer has refused that much
   // The least that was refused for its size, and when; nothing as large is tried again.
@@ -143,6 +159,7 @@ class Lane {
   uint64_t unwell_since_ns_ = 0;
   bool flush_due_ = false, pumping_ = false, draining_ = false, probe_when_empty_ = false;
   TimerQueue::TimerId flush_timer_ = 0;
+  base::LogLimiter blame_log_{30'000'000'000};
   std::minstd_rand random_{std::random_device{}()};
   int64_t counted_reachable_ = 0, counted_refusing_ = 0;
   // Timers and replies that come after the end find this gone.

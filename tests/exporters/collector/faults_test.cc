@@ -14,6 +14,11 @@ using model::PushResult;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+bool Holds(const OpenCall& call, uint64_t span) {
+  const auto ids = SpanIds(call.payload.view());
+  return std::find(ids.begin(), ids.end(), span) != ids.end();
+}
+
 TEST(Faults, EveryCompressedRequestInFlightIsSentPlainToAPeerWithoutTheCompression) {
   Bench bench({.compression = "zstd", .max_batch_bytes = 4096});
   for (uint64_t i = 0; i < 8; ++i) (void)bench.Push(MakeSpans(1 + 20 * i, 20, 160));
@@ -50,6 +55,102 @@ TEST(Faults, APlainRequestThatIsNotUnderstoodIsFinal) {
   bench.peer.Fail(12);
   EXPECT_TRUE(bench.peer.calls.empty());
   EXPECT_EQ(bench.Lost("unimplemented"), 10u);
+}
+
+// A collector that dies of one span: with it all that is in flight is lost.
+TEST(Faults, ARequestThatKillsItsPeerIsFoundAndTheOthersGoOn) {
+  constexpr uint64_t kPoison = 7;
+  Bench bench({.max_batch_bytes = 4096});
+  std::set<uint64_t> delivered;
+  uint64_t next = 1, crashes = 0, late_crashes = 0;
+  for (int step = 0; step < 1200; ++step) {
+    ASSERT_EQ(bench.Push(MakeSpans(next, 20, 160)), PushResult::kTaken);
+    next += 20;
+    bench.peer.Advance(milliseconds(100));
+    while (!bench.peer.calls.empty()) {
+      const bool dies = std::any_of(bench.peer.calls.begin(), bench.peer.calls.end(),
+                                    [](const OpenCall& call) { return Holds(call, kPoison); });
+      if (dies) {
+        ++crashes;
+        late_crashes += step > 600;
+        while (!bench.peer.calls.empty()) bench.peer.Break();
+        continue;
+      }
+      for (uint64_t id : SpanIds(bench.peer.calls[0].payload.view())) delivered.insert(id);
+      bench.peer.Succeed();
+    }
+  }
+  bench.peer.Advance(seconds(1));
+  EXPECT_GE(delivered.size() + 200, next);
+  for (uint64_t id = 1; id < 1000; ++id)
+    EXPECT_EQ(delivered.count(id), id == kPoison ? 0u : 1u) << id;
+  EXPECT_LT(crashes, 30u);
+  EXPECT_LE(late_crashes, 3u);
+  // It is kept, not lost.
+  EXPECT_EQ(bench.row.lost_total(), 0u);
+  EXPECT_TRUE(bench.row.Balanced());
+}
+
+// One request that always fails in the same way, first alone, then with others behind it.
+TEST(Faults, ARequestThatAlwaysFailsDoesNotStallTheLaneWhateverTheAnswer) {
+  for (int status : {-1, 4, 7, 14}) {
+    Bench bench;
+    std::set<uint64_t> delivered;
+    const auto answer = [&] {
+      for (size_t c = 0; c < bench.peer.calls.size();) {
+        if (!Holds(bench.peer.calls[c], 1)) {
+          for (uint64_t id : SpanIds(bench.peer.calls[c].payload.view())) delivered.insert(id);
+          bench.peer.Succeed(c);
+        } else if (status < 0) {
+          bench.peer.Break(c);
+        } else {
+          bench.peer.Fail(status, "", c);
+        }
+      }
+    };
+    (void)bench.Push(MakeSpans(1, 1));
+    for (int i = 0; i < 30; ++i) {
+      bench.peer.Advance(seconds(10));
+      answer();
+    }
+    for (uint64_t i = 2; i < 600; ++i) {
+      (void)bench.Push(MakeSpans(i, 1));
+      bench.peer.Advance(seconds(1));
+      answer();
+    }
+    EXPECT_GE(delivered.size(), 590u) << "status " << status;
+    EXPECT_EQ(bench.row.lost_total(), 0u);
+    EXPECT_TRUE(bench.row.Balanced());
+    // The peer has been mended: nothing was given up.
+    for (int i = 0; i < 700 && !bench.exporter->idle(); ++i) {
+      bench.peer.Advance(seconds(1));
+      while (!bench.peer.calls.empty()) bench.peer.Succeed();
+    }
+    EXPECT_TRUE(bench.exporter->idle()) << "status " << status;
+    EXPECT_EQ(bench.row.out(), 599u);
+    EXPECT_EQ(bench.exporter->held_bytes(), 0u);
+  }
+}
+
+TEST(Faults, ARequestThatIsTooMuchForItsPeerIsSentInParts) {
+  Bench bench;
+  std::set<uint64_t> delivered;
+  uint64_t next = 1001;
+  (void)bench.Push(MakeSpans(1, 400, 1000));
+  for (int step = 0; step < 600 && delivered.count(400) == 0; ++step) {
+    bench.peer.Advance(seconds(1));
+    (void)bench.Push(MakeSpans(next++, 1));
+    for (size_t c = 0; c < bench.peer.calls.size();) {
+      if (bench.peer.calls[c].payload.size() > 100'000) {
+        bench.peer.Break(c);
+        continue;
+      }
+      for (uint64_t id : SpanIds(bench.peer.calls[c].payload.view())) delivered.insert(id);
+      bench.peer.Succeed(c);
+    }
+  }
+  for (uint64_t id = 1; id <= 400; ++id) ASSERT_EQ(delivered.count(id), 1u) << id;
+  EXPECT_EQ(bench.row.lost_total(), 0u);
 }
 
 }  // namespace

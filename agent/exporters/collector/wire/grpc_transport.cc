@@ -35,6 +35,7 @@ class GrpcTransport final : public Transport {
                     out.body = std::move(reply.body);
                     out.retry_delay = reply.retry_delay;
                     out.transport_error = reply.transport_error;
+                    out.unprocessed = reply.unprocessed;
                     done(std::move(out));
                   });
   }

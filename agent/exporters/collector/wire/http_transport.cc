@@ -12,6 +12,7 @@ CallReply ToCallReply(net::HttpPostReply&& reply) {
   CallReply out;
   out.http_status = reply.status;
   out.transport_error = reply.transport_error;
+  out.unprocessed = reply.unprocessed;
   out.message = std::move(reply.message);
   out.retry_delay = reply.retry_after;
   out.body = std::move(reply.body);
