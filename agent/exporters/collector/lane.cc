@@ -463,7 +463,7 @@ void Lane::Isolate(Request&& request, const Outcome& outcome) {
   Request second;
   if (outcome.verdict == Verdict::kUnreadable || outcome.reason == "bad_response" ||
       outcome.reason == "http_404" || outcome.reason == "http_405" || isolation_budget_ < 2 ||
-      draining_ || !Halve(&request, &second))
+      !Halve(&request, &second))
     return books_.Rejected(&request, outcome);
   isolation_budget_ -= 2;
   ready_.push_front(std::move(second));

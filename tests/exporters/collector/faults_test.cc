@@ -153,5 +153,21 @@ TEST(Faults, ARequestThatIsTooMuchForItsPeerIsSentInParts) {
   EXPECT_EQ(bench.row.lost_total(), 0u);
 }
 
+TEST(Faults, APoisonSpanThatIsMetWhileDrainingCostsNoOther) {
+  Bench bench;
+  (void)bench.Push(MakeSpans(1, 64));
+  bool done = false;
+  bench.exporter->Drain(seconds(5), [&] { done = true; });
+  while (!bench.peer.calls.empty()) {
+    if (Holds(bench.peer.calls[0], 17))
+      bench.peer.Fail(3);
+    else
+      bench.peer.Succeed();
+  }
+  EXPECT_TRUE(done);
+  EXPECT_EQ(bench.Lost("invalid_argument"), 1u);
+  EXPECT_EQ(bench.row.out(), 63u);
+}
+
 }  // namespace
 }  // namespace weft::exporters::collector
