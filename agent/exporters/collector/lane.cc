@@ -320,17 +320,19 @@ void Lane::RetryLater(Flight&& flight, const CallReply& reply, const Outcome& ou
   if (peer.pause == 0 && ++peer.failures == 1) peer.failing_since_ns = now_ns;
   const bool shared = outcome.verdict != Verdict::kRetry || Unwell(peer, now_ns);
   const nanoseconds delay = RetryDelay(flight, reply, outcome, shared);
-  request.peer_set_the_time = reply.retry_delay.has_value();
+  // Of several destinations only the one that has said so is left in peace for so long.
+  const bool elsewhere = reply.retry_delay && peers() > 1;
+  request.peer_set_the_time = reply.retry_delay && !elsewhere;
   if (shared) {
     CloseGate(peer,
               outcome.verdict == Verdict::kRetrySlowly ? Gate::kCredentials : Gate::kConnection,
               outcome);
-    Pause(flight.peer, delay);
   }
+  if (shared || elsewhere) Pause(flight.peer, delay);
   if (flight.probe) return;
-  if (!shared || reply.retry_delay) {
+  if (reply.retry_delay || !shared) {
     Absolve(&request);
-    return Wait(std::move(request), delay);
+    return elsewhere ? ready_.push_front(std::move(request)) : Wait(std::move(request), delay);
   }
   if (flight.alone && !reply.unprocessed) ++request.failed_alone;
   // Something else can ask in its place.

@@ -19,6 +19,13 @@ bool Holds(const OpenCall& call, uint64_t span) {
   return std::find(ids.begin(), ids.end(), span) != ids.end();
 }
 
+void Refuse(ScriptedPeer& peer, size_t index, int http_status, seconds retry_after) {
+  CallReply reply;
+  reply.http_status = http_status;
+  reply.retry_delay = retry_after;
+  peer.Answer(index, std::move(reply));
+}
+
 TEST(Faults, EveryCompressedRequestInFlightIsSentPlainToAPeerWithoutTheCompression) {
   Bench bench({.compression = "zstd", .max_batch_bytes = 4096});
   for (uint64_t i = 0; i < 8; ++i) (void)bench.Push(MakeSpans(1 + 20 * i, 20, 160));
@@ -167,6 +174,33 @@ TEST(Faults, APoisonSpanThatIsMetWhileDrainingCostsNoOther) {
   EXPECT_TRUE(done);
   EXPECT_EQ(bench.Lost("invalid_argument"), 1u);
   EXPECT_EQ(bench.row.out(), 63u);
+}
+
+TEST(Faults, TheRetryAfterOfOneDestinationHoldsUpNoRequestThatAnotherCanTake) {
+  Bench bench({.max_batch_bytes = 4096}, {"a:1", "b:1", "c:1"});
+  uint64_t asked = 0;
+  for (uint64_t i = 0; i < 100; ++i) {
+    (void)bench.Push(MakeSpans(1 + 20 * i, 20, 160));
+    bench.peer.Advance(milliseconds(100));
+    while (!bench.peer.calls.empty()) {
+      if (bench.peer.calls[0].peer == "b:1") {
+        ++asked;
+        Refuse(bench.peer, 0, 503, seconds(3600));
+      } else {
+        bench.peer.Succeed();
+      }
+    }
+  }
+  bench.peer.Advance(seconds(1));
+  while (!bench.peer.calls.empty()) bench.peer.Succeed();
+  EXPECT_EQ(bench.row.out(), 2000u);
+  EXPECT_EQ(asked, 1u);
+  // When its time has come it is asked again.
+  bench.peer.Advance(seconds(3601));
+  for (uint64_t i = 100; i < 110; ++i) (void)bench.Push(MakeSpans(1 + 20 * i, 20, 160));
+  bench.peer.Advance(seconds(1));
+  EXPECT_TRUE(std::any_of(bench.peer.calls.begin(), bench.peer.calls.end(),
+                          [](const OpenCall& call) { return call.peer == "b:1"; }));
 }
 
 }  // namespace
