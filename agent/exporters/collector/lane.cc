@@ -294,6 +294,7 @@ void Lane::Deliver(Flight&& flight, const Outcome& outcome) {
   const uint64_t now = books_.now_ns();
   flight.peer->window.Taken(flight.bytes, now - flight.sent_ns, now);
   if (flight.bytes >= refused_bytes_) refused_bytes_ = UINT64_MAX;
+  GrowBatch(now);
   if (flight.probe) return;
   ++delivered_;
   isolation_budget_ = std::min(isolation_budget_ + 1, kIsolationBudget);
@@ -442,7 +443,7 @@ void Lane::SendInHalves(Flight&& flight, const Outcome& outcome) {
   Request request = std::move(flight.request);
   batch_bytes_ =
       std::clamp(request.bytes() / 2, std::min(kSmallestBatch, batch_bytes_), batch_bytes_);
-  const uint64_t now = books_.now_ns();
+  const uint64_t now = batch_changed_ns_ = books_.now_ns();
   if (now - refused_at_ns_ > kRefusedSizeNs) refused_bytes_ = UINT64_MAX;
   refused_bytes_ = std::min(refused_bytes_, flight.bytes);
   refused_at_ns_ = now;
@@ -451,6 +452,14 @@ void Lane::SendInHalves(Flight&& flight, const Outcome& outcome) {
   second.attempts = request.attempts;
   ready_.push_front(std::move(second));
   ready_.push_front(std::move(request));
+}
+
+// The limit may have been raised, or have been that of a destination that is gone.
+void Lane::GrowBatch(uint64_t now_ns) {
+  const auto most = static_cast<uint64_t>(options_.max_batch_bytes);
+  if (batch_bytes_ >= most || now_ns - batch_changed_ns_ < kRefusedSizeNs) return;
+  batch_bytes_ = std::min(most, 2 * batch_bytes_);
+  batch_changed_ns_ = now_ns;
 }
 
 // Every span would come with envelopes that were too large with another one already.

@@ -120,6 +120,7 @@ class Lane {
   void TakeSuspect();
   void SendInHalves(Flight&& flight, const Outcome& outcome);
   void Isolate(Request&& request, const Outcome& outcome);
+  void GrowBatch(uint64_t now_ns);
   bool Hopeless(const Request& request);
   bool FallBackToPlain(const Flight& flight, const Outcome& outcome);
 
@@ -152,7 +153,8 @@ class Lane {
   std::unordered_map<uint64_t, Flight> flying_;
   uint64_t next_id_ = 1, delivered_ = 0;  // delivered: requests
 
-  uint64_t batch_bytes_;  // max_batch_bytes, or less once a peer has refused that much
+  // max_batch_bytes, or less while a peer refuses that much; when that has last changed.
+  uint64_t batch_bytes_, batch_changed_ns_ = 0;
   // The least that was refused for its size, and when; nothing as large is tried again.
   uint64_t refused_bytes_ = UINT64_MAX, refused_at_ns_ = 0;
   uint32_t isolation_budget_;

@@ -203,5 +203,39 @@ TEST(Faults, TheRetryAfterOfOneDestinationHoldsUpNoRequestThatAnotherCanTake) {
                           [](const OpenCall& call) { return call.peer == "b:1"; }));
 }
 
+TEST(Faults, ALimitThatThePeerHadForAWhileIsForgotten) {
+  Bench bench({.max_batch_bytes = 1 << 20});
+  uint64_t next = 1, largest = 0;
+  const auto run = [&](int rounds, uint64_t limit) {
+    largest = 0;
+    for (int i = 0; i < rounds; ++i) {
+      for (int k = 0; k < 5; ++k) {
+        (void)bench.Push(MakeSpans(next, 500, 400));
+        next += 500;
+      }
+      bench.peer.Advance(seconds(1));
+      while (!bench.peer.calls.empty()) {
+        const uint64_t size = bench.peer.calls[0].payload.size();
+        if (size > limit) {
+          bench.peer.Fail(8, "message too large");
+          continue;
+        }
+        largest = std::max(largest, size);
+        bench.peer.Succeed();
+      }
+    }
+  };
+  run(3, 200'000);
+  EXPECT_LE(largest, 200'000u);
+  // Tried now and then only.
+  const uint64_t before = bench.peer.total_calls;
+  run(1, UINT64_MAX);
+  EXPECT_LE(largest, 200'000u);
+  EXPECT_GT(bench.peer.total_calls, before + 5);
+  run(300, UINT64_MAX);
+  EXPECT_GT(largest, 800'000u);
+  EXPECT_EQ(bench.row.lost_total(), 0u);
+}
+
 }  // namespace
 }  // namespace weft::exporters::collector
