@@ -88,7 +88,7 @@ bool Collector::well() const {
 }
 
 PushResult Collector::Push(model::OtlpBatch&& batch) {
-  if (draining_ || !books_.HasRoom(ChargeOf(batch))) {
+  if (draining_ || !books_.Admit(ChargeOf(batch))) {
     books_.counters.busy.Add(1);
     return PushResult::kBusy;
   }

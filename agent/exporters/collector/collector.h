@@ -53,8 +53,8 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   // Keeps `feeder`, that calls SetDestinations, as long as the exporter lives.
   void Keep(std::shared_ptr<void> feeder) { feeder_ = std::move(feeder); }
 
-  // kBusy when the queue is full or Drain has been called. A batch larger than the whole queue is
-  // taken when the queue is empty: otherwise it could never leave.
+  // kBusy when the queue is full or Drain has been called. A batch that is large beside the queue,
+  // or larger, is taken when the queue is less than half full: otherwise it could never leave.
   [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override;
 
   // Takes nothing more, sends what is held at once and calls `done` when it has all been settled,

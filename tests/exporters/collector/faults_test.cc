@@ -237,5 +237,21 @@ TEST(Faults, ALimitThatThePeerHadForAWhileIsForgotten) {
   EXPECT_EQ(bench.row.lost_total(), 0u);
 }
 
+TEST(Faults, ABatchNearlyAsLargeAsTheQueueGetsInWhileSmallOnesCome) {
+  Bench bench({.max_batch_bytes = 16 << 10, .queue_bytes = 256 << 10});
+  uint64_t next = 1;
+  bool taken = false;
+  for (int i = 0; i < 200 && !taken; ++i) {
+    // More than the collector takes.
+    for (int k = 0; k < 40; ++k)
+      if (bench.Push(MakeSpans(next, 10, 400)) == PushResult::kTaken) next += 10;
+    taken = bench.Push(MakeSpans(1'000'000, 450, 500)) == PushResult::kTaken;
+    EXPECT_LE(bench.exporter->held_bytes(), (256u << 10) * 3 / 2);
+    bench.peer.Advance(milliseconds(50));
+    for (int k = 0; k < 4 && !bench.peer.calls.empty(); ++k) bench.peer.Succeed();
+  }
+  EXPECT_TRUE(taken);
+}
+
 }  // namespace
 }  // namespace weft::exporters::collector
