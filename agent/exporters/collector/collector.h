@@ -5,7 +5,9 @@
 //   round_robin   one lane, every destination takes from it what it can: a dead one takes nothing
 //   trace_id      a lane for each destination, chosen by consistent hashing of the trace id; the
 //                 traces of one that is dead for `reassign_seconds`, with what is queued for it, go
-//                 to the members of the ring that live, until it answers again
+//                 to the members of the ring that live, until it answers again; sooner when it
+//                 would fill the queue that all share. New traces of one that is too slow go to the
+//                 others too, until it has caught up
 #pragma once
 
 #include <chrono>
@@ -73,6 +75,7 @@ class Collector final : public model::Sink<model::OtlpBatch> {
     std::string ring_name;
     std::unique_ptr<Lane> lane;
     bool leaving = false, in_ring = true;
+    bool crowded = false;  // holds so much of the queue that its traces go to others
   };
 
   bool by_trace() const { return options_.load_balancing == "trace_id"; }
@@ -86,6 +89,8 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   void OnSettled();
   // Who is in the ring now; moves what is queued for those who are not.
   void Rebalance();
+  void FindCrowded();
+  std::vector<bool> WhoBelongs() const;
   void MakeRing(const std::vector<bool>& belongs);
   bool BelongsToRing(const Member& member) const;
   void Reassign(std::vector<Item>&& items);
@@ -103,6 +108,7 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   Ring ring_;
   std::vector<uint32_t> ring_members_;
   size_t turn_ = 0;
+  base::LogLimiter crowded_log_{30'000'000'000};
   bool draining_ = false, settling_ = false, settle_again_ = false;
   TimerQueue::TimerId drain_timer_ = 0, rebalance_timer_ = 0;
   std::function<void()> drained_;

@@ -118,6 +118,7 @@ void Lane::Forget(std::shared_ptr<Peer> peer) {
 }
 
 void Lane::Add(Item&& item) {
+  held_bytes_ += item.charge;
   Pending& pending = pending_[static_cast<size_t>(item.signal)];
   pending.bytes += item.payload.size;
   pending.awaited += item.awaited();
@@ -298,6 +299,7 @@ void Lane::Deliver(Flight&& flight, const Outcome& outcome) {
   if (flight.probe) return;
   ++delivered_;
   isolation_budget_ = std::min(isolation_budget_ + 1, kIsolationBudget);
+  held_bytes_ -= flight.request.charge();
   books_.Delivered(flight.request, outcome);
 }
 
@@ -448,7 +450,7 @@ void Lane::SendInHalves(Flight&& flight, const Outcome& outcome) {
   refused_bytes_ = std::min(refused_bytes_, flight.bytes);
   refused_at_ns_ = now;
   Request second;
-  if (Hopeless(request) || !Halve(&request, &second)) return books_.Rejected(&request, outcome);
+  if (Hopeless(request) || !Halve(&request, &second)) return GiveUp(&request, outcome);
   second.attempts = request.attempts;
   ready_.push_front(std::move(second));
   ready_.push_front(std::move(request));
@@ -475,10 +477,15 @@ void Lane::Isolate(Request&& request, const Outcome& outcome) {
   if (outcome.verdict == Verdict::kUnreadable || outcome.reason == "bad_response" ||
       outcome.reason == "http_404" || outcome.reason == "http_405" || isolation_budget_ < 2 ||
       !Halve(&request, &second))
-    return books_.Rejected(&request, outcome);
+    return GiveUp(&request, outcome);
   isolation_budget_ -= 2;
   ready_.push_front(std::move(second));
   ready_.push_front(std::move(request));
+}
+
+void Lane::GiveUp(Request* request, const Outcome& outcome) {
+  held_bytes_ -= request->charge();
+  books_.Rejected(request, outcome);
 }
 
 // "I cannot read that" may mean that the peer lacks our compression; so does each answer to what
@@ -620,10 +627,12 @@ std::vector<Item> Lane::TakeQueued() {
     for (Item& item : pending.items) out.push_back(std::move(item));
     pending = {};
   }
+  for (const Item& item : out) held_bytes_ -= item.charge;
   return out;
 }
 
 void Lane::KeepOrShedAll() {
+  for (auto& [id, flight] : flying_) held_bytes_ -= flight.request.charge();
   for (auto& [id, flight] : flying_)
     for (Item& item : flight.request.items) books_.KeepOrShed(std::move(item), "shutdown");
   flying_.clear();

@@ -60,6 +60,8 @@ class Lane {
 
   bool idle() const;
   uint64_t batch_bytes() const { return batch_bytes_; }
+  // What the queue is charged for what is here, in flight or not.
+  uint64_t held_bytes() const { return held_bytes_; }
   size_t in_flight() const { return flying_.size(); }
   // Some peer's gate is open; else since when none is (MonotonicNs).
   bool well() const;
@@ -120,6 +122,7 @@ class Lane {
   void TakeSuspect();
   void SendInHalves(Flight&& flight, const Outcome& outcome);
   void Isolate(Request&& request, const Outcome& outcome);
+  void GiveUp(Request* request, const Outcome& outcome);
   void GrowBatch(uint64_t now_ns);
   bool Hopeless(const Request& request);
   bool FallBackToPlain(const Flight& flight, const Outcome& outcome);
@@ -157,6 +160,7 @@ class Lane {
   uint64_t batch_bytes_, batch_changed_ns_ = 0;
   // The least that was refused for its size, and when; nothing as large is tried again.
   uint64_t refused_bytes_ = UINT64_MAX, refused_at_ns_ = 0;
+  uint64_t held_bytes_ = 0;
   uint32_t isolation_budget_;
   uint64_t unwell_since_ns_ = 0;
   bool flush_due_ = false, pumping_ = false, draining_ = false, probe_when_empty_ = false;
