@@ -28,6 +28,7 @@ struct GrpcReply {
       retry_delay;               // google.rpc.RetryInfo of the status details
   bool transport_error = false;  // the connection failed, the server did not say this; status is 14
   bool unprocessed = false;      // and it was certainly not processed
+  bool unreadable = false;       // the server did not fail, but its answer is damaged or too large
 };
 
 // Threads: the loop's. Owns: its connection and the payloads of open calls. Cost: no copy of a

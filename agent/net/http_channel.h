@@ -26,10 +26,12 @@ struct HttpPostReply {
   std::string content_type;
   base::ByteBuffer body;                                 // up to max_reply_bytes
   std::optional<std::chrono::milliseconds> retry_after;  // seconds or a date
-  // No whole answer came: no address, no connection, lost, late, broken or too large.
+  // The body is damaged or larger than max_reply_bytes, and not here; the rest is as it came.
+  bool unreadable = false;
+  // No whole answer came: no address, no connection, lost, late, or its head is damaged.
   bool transport_error = false;
   bool unprocessed = false;  // and it was not sent
-  std::string message;       // what went wrong then
+  std::string message;       // what went wrong then, or with the body
 };
 
 // Threads: the loop's. Owns: its connections and the payloads of open requests. Cost: no copy of a

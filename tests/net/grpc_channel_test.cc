@@ -96,13 +96,17 @@ TEST(GrpcChannel, ReportsStatusMessageAndRetryDelay) {
   EXPECT_EQ(reply.retry_delay, milliseconds(2500));
 }
 
-TEST(GrpcChannel, ReplyOverTheLimitIsAnError) {
+// Case F11.
+TEST(GrpcChannel, ReplyOverTheLimitIsUnreadable) {
   GrpcServer server([](auto*, const std::string&, std::string* reply) {
     reply->assign(5 << 20, 'x');
     return grpc::Status::OK;
   });
   Client client({.endpoint = server.endpoint()});
-  EXPECT_EQ(client.Call("x").status, 8);
+  GrpcReply reply = client.Call("x");
+  EXPECT_TRUE(reply.unreadable);
+  EXPECT_FALSE(reply.transport_error);
+  EXPECT_EQ(reply.status, 8);
 }
 
 TEST(GrpcChannel, ManyCallsGoInOrderWithinTheLimit) {

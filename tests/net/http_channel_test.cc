@@ -55,10 +55,11 @@ TEST(HttpChannel, EchoesSmallAndLargeBodies) {
   for (size_t size : {0, 1, 700, 100'000, 5 << 20}) {
     std::string body(size, 'b');
     HttpPostReply reply = client.Post("/v1/traces", body);
-    EXPECT_EQ(reply.status, size <= 4 << 20 ? 200 : 0) << size;
+    EXPECT_EQ(reply.status, 200) << size;
+    EXPECT_EQ(reply.unreadable, size > 4 << 20) << size;
     if (size == 0) {
       EXPECT_EQ(TextOf(reply.body), "POST /v1/traces?");
-    } else if (reply.status == 200) {
+    } else if (!reply.unreadable) {
       EXPECT_EQ(TextOf(reply.body), body);
       EXPECT_EQ(reply.content_type, "text/plain");
     }
@@ -202,20 +203,35 @@ TEST(HttpChannel, ConnectionClosedWhileIdleIsNotUsed) {
 }
 
 // Case F11.
-TEST(HttpChannel, ReplyAtTheLimitIsTakenAndOneByteMoreIsNot) {
+TEST(HttpChannel, ReplyAtTheLimitIsTakenAndOneByteMoreIsUnreadable) {
   Server server;
   Client client({.endpoint = server.endpoint(), .max_reply_bytes = 5000});
   EXPECT_EQ(client.Post("/", std::string(5000, 'x')).status, 200);
   HttpPostReply reply = client.Post("/", std::string(5001, 'x'));
-  EXPECT_TRUE(reply.transport_error);
+  EXPECT_FALSE(reply.transport_error);
+  EXPECT_TRUE(reply.unreadable);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_TRUE(reply.body.empty());
   EXPECT_THAT(reply.message, HasSubstr("body limit"));
 }
 
-TEST(HttpChannel, OversizedAndBrokenRepliesAreTransportErrors) {
+TEST(HttpChannel, TheStatusAndRetryAfterOfADamagedReplyAreKnown) {
+  RawServer server([&](RawServer::Peer& peer) {
+    peer.ReadUntil("body");
+    peer.Send("HTTP/1.1 503 x\r\nRetry-After: 3\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+  });
+  Client client({.endpoint = server.endpoint()});
+  HttpPostReply reply = client.Post("/", "body");
+  EXPECT_FALSE(reply.transport_error);
+  EXPECT_TRUE(reply.unreadable);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.retry_after, std::chrono::seconds(3));
+}
+
+TEST(HttpChannel, CutRepliesAndBrokenHeadsAreTransportErrors) {
   for (std::string_view reply :
-       {"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "HTTP/9.9 abc\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+       {"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "HTTP/9.9 abc\r\n\r\n"}) {
     RawServer server([&](RawServer::Peer& peer) {
       peer.ReadUntil("body");
       peer.Send(reply);

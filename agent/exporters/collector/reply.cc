@@ -8,7 +8,6 @@ namespace weft::exporters::collector {
 namespace {
 
 constexpr size_t kMaxMessage = 240;
-constexpr size_t kMaxResponseBytes = 4 << 20;  // the specification's limit of a response
 
 enum : int {
   kOk = 0,
@@ -155,10 +154,11 @@ std::string ErrorText(const CallReply& reply) {
 
 // An answer that cannot be read is no success, and asking again would store the spans twice.
 void JudgeSuccess(const CallReply& reply, Outcome* out) {
-  if (reply.body.size() > kMaxResponseBytes ||
+  if (reply.unreadable ||
       !ParsePartialSuccess(reply.body.view(), &out->rejected_spans, &out->message)) {
     out->verdict = Verdict::kRejected;
     out->reason = "bad_response";
+    if (reply.unreadable) out->message = Printable(reply.message);
   } else {
     out->verdict = Verdict::kDelivered;
     out->reason = out->rejected_spans > 0 ? "partial_success" : "ok";
@@ -191,6 +191,10 @@ Outcome Judge(const CallReply& reply, bool retry_exhausted) {
   if (reply.transport_error) {
     out.verdict = Verdict::kRetryConnection;
     out.reason = "connection";
+    return out;
+  }
+  if (reply.unreadable) {
+    out.reason = "bad_response";
     return out;
   }
   switch (reply.status) {

@@ -160,6 +160,21 @@ TEST(CollectorOverHttp, F11_APageOfSomeProxyIsNoSuccess) {
   EXPECT_EQ(agent.row.lost_total(), 3u);
 }
 
+TEST(CollectorOverHttp, F11_AnAnswerThatIsTooLargeIsCountedAndNotAskedForAgain) {
+  net::EventLoop loop;
+  HttpPeer peer(loop);
+  peer.answer = [&](const net::Request&) {
+    net::Response response;
+    response.body.assign((4 << 20) + 1, '\0');
+    return response;
+  };
+  Agent agent(loop, {.endpoint = peer.endpoint()});
+  (void)agent.exporter->Push(MakeSpans(1, 3));
+  ASSERT_TRUE(agent.Settle());
+  EXPECT_EQ(peer.paths.size(), 1u);
+  EXPECT_EQ(agent.row.lost_total(), 3u);
+}
+
 TEST(CollectorOverHttp, F9_ARotatedTokenIsUsedAtOnce) {
   const std::string path = (std::filesystem::temp_directory_path() / "weft_token_XXXXXX").string() +
                            std::to_string(::getpid());

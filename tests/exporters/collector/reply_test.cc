@@ -104,6 +104,19 @@ TEST(Reply, F11_AnUnreadableResponseIsFinalAndCounted) {
   }
 }
 
+TEST(Reply, F11_AnOversizedOrDamagedAnswerIsFinalAndCountedUnlessItTellsOfAFailure) {
+  CallReply reply;
+  reply.status = 8;
+  reply.message = "reply: too_large";
+  reply.unreadable = true;
+  EXPECT_EQ(Judge(reply, true).verdict, Verdict::kRejected);
+  EXPECT_EQ(Judge(reply, true).reason, "bad_response");
+  reply.http_status = 200;
+  EXPECT_EQ(Judge(reply, true).reason, "bad_response");
+  reply.http_status = 503;
+  EXPECT_EQ(Judge(reply, true).verdict, Verdict::kRetry);
+}
+
 TEST(Reply, MessagesAreCutAndMadePrintable) {
   Outcome o = JudgeStatus(3, std::string(10'000, '\x1b'));
   EXPECT_LE(o.message.size(), 256u);
