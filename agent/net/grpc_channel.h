@@ -39,8 +39,9 @@ struct GrpcReply {
 class GrpcChannel {
  public:
   struct Options {
-    std::string endpoint;      // "host:4317", optionally with http(s):// or grpc(s)://
-    size_t max_in_flight = 8;  // further calls wait in order
+    std::string endpoint;        // "host:4317", optionally with http(s):// or grpc(s)://
+    std::string authority = "";  // ":authority"; empty = the endpoint's host and port
+    size_t max_in_flight = 8;    // further calls wait in order
     // From Call to done; then the answer is status 4 and the stream is reset.
     std::chrono::milliseconds timeout{10'000};
     // Added to every call; names in lower case.

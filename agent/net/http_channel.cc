@@ -58,7 +58,7 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     auto post = std::make_shared<HttpPost>();
     std::string& head = post->head;
     head.append("POST ").append(base_path_).append(path).append(" HTTP/1.1\r\n");
-    AddLine("host", authority_, &head);
+    AddLine("host", options_.authority.empty() ? authority_ : options_.authority, &head);
     AddLine("user-agent", "weft", &head);
     AddLine("content-type", content_type, &head);
     if (!content_encoding.empty()) AddLine("content-encoding", content_encoding, &head);

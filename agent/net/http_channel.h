@@ -41,7 +41,8 @@ class HttpChannel {
  public:
   struct Options {
     std::string endpoint;  // "http://host:4318/base" or "https://…"; the base goes before each path
-    size_t max_in_flight = 8;                   // connections; further requests wait in order
+    std::string authority = "";  // "host:" header; empty = the endpoint's host and port
+    size_t max_in_flight = 8;    // connections; further requests wait in order
     std::chrono::milliseconds timeout{10'000};  // from Post to done
     // Added to every request; names in lower case.
     std::vector<std::pair<std::string, std::string>> headers = {};

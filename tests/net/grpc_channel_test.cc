@@ -75,6 +75,17 @@ TEST(GrpcChannel, EchoesSmallAndLargeMessagesThroughGrpcCpp) {
   }
 }
 
+TEST(GrpcChannel, ItsAuthorityIsTheEndpointUnlessAnotherNameIsGiven) {
+  GrpcServer server([](auto* context, const std::string&, std::string* reply) {
+    *reply = context->host();
+    return grpc::Status::OK;
+  });
+  Client plain({.endpoint = server.endpoint()});
+  EXPECT_EQ(TextOf(plain.Call("x").body), server.endpoint());
+  Client named({.endpoint = server.endpoint(), .authority = "collector.example:4317"});
+  EXPECT_EQ(TextOf(named.Call("x").body), "collector.example:4317");
+}
+
 TEST(GrpcChannel, SendsCompressedMessagesAsTheyAre) {
   GrpcServer server(EchoHandler);
   Client client({.endpoint = server.endpoint()});

@@ -29,8 +29,9 @@ namespace weft::exporters::collector {
 
 // A receiver that spans are sent to.
 struct Destination {
-  std::string endpoint;          // as the transport takes it; its identity
-  std::string server_name = "";  // for TLS, when the endpoint is an address that a name stood for
+  std::string endpoint;  // as the transport takes it; its identity
+  // When the endpoint is an address that a name stood for: that name, for TLS and to be called by.
+  std::string server_name = "";
 
   bool operator==(const Destination&) const = default;
 };

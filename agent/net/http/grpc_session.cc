@@ -159,7 +159,7 @@ void GrpcSession::Start(GrpcCallRef call) {
   block.Add(":method", "POST");
   block.Add(":scheme", stream_->tls() != nullptr ? "https" : "http");
   block.Add(":path", call->path);
-  block.Add(":authority", options_.endpoint);
+  block.Add(":authority", options_.authority.empty() ? options_.endpoint : options_.authority);
   block.Add("te", "trailers");
   block.Add("content-type", "application/grpc");
   block.Add("user-agent", "weft");
