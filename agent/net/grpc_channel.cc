@@ -51,7 +51,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void Call(std::string_view path, base::Gathered&& payload, std::string_view encoding,
             std::function<void(GrpcReply&&)> done) {
-    auto call = std::make_shared<GrpcCall>(reply_credit_, options_.max_reply_bytes);
+    auto call = std::make_shared<GrpcCall>(options_.max_reply_bytes);
     call->path = path;
     call->encoding = encoding;
     call->payload = std::move(payload);
@@ -249,7 +249,6 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
   EventLoop& loop_;
   Options options_;
   std::optional<TlsCredentials> credentials_;
-  base::ByteCredit reply_credit_{UINT64_MAX / 2};  // replies are bounded one by one
   std::deque<GrpcCallRef> waiting_;
   std::vector<std::pair<GrpcCallRef, GrpcReply>> completed_;
   std::vector<std::unique_ptr<GrpcSession>> sessions_;  // the current one and those draining
