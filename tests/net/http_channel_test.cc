@@ -242,23 +242,27 @@ TEST(HttpChannel, CutRepliesAndBrokenHeadsAreTransportErrors) {
 }
 
 TEST(HttpChannel, ReplySplitAtEveryByteIsTheSame) {
-  const std::string text =
+  const std::string head =
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\n"
-      "Content-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
-  RawServer server([&](RawServer::Peer& peer) {
+      "Content-Type: a/b\r\n";
+  for (const std::string& text :
+       {head + "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+        head + "Content-Length: 5\r\n\r\nabcde"}) {
+    RawServer server([&](RawServer::Peer& peer) {
+      for (size_t cut = 1; cut < text.size(); ++cut) {
+        if (!peer.ReadUntil("body")) return;
+        peer.Send(std::string_view(text).substr(0, cut));
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+        peer.Send(std::string_view(text).substr(cut));
+      }
+    });
+    Client client({.endpoint = server.endpoint()});
     for (size_t cut = 1; cut < text.size(); ++cut) {
-      if (!peer.ReadUntil("body")) return;
-      peer.Send(std::string_view(text).substr(0, cut));
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
-      peer.Send(std::string_view(text).substr(cut));
+      HttpPostReply reply = client.Post("/", "body");
+      ASSERT_EQ(reply.status, 429) << cut << reply.message;
+      ASSERT_EQ(TextOf(reply.body), "abcde") << cut << reply.message;
+      ASSERT_EQ(reply.retry_after, milliseconds(3000));
     }
-  });
-  Client client({.endpoint = server.endpoint()});
-  for (size_t cut = 1; cut < text.size(); ++cut) {
-    HttpPostReply reply = client.Post("/", "body");
-    ASSERT_EQ(reply.status, 429) << cut << reply.message;
-    ASSERT_EQ(TextOf(reply.body), "abcde") << cut;
-    ASSERT_EQ(reply.retry_after, milliseconds(3000));
   }
 }
 

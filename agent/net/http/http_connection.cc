@@ -76,7 +76,8 @@ HttpPostReply HttpTransportFailure(std::string message) {
 struct HttpConnection::Reader {
   explicit Reader(uint64_t limit) {
     parser.header_limit(kMaxReplyHeadBytes);
-    parser.body_limit(boost::none);
+    // BufferBody has the limit. None at all would compare as less than any length.
+    parser.body_limit(UINT64_MAX);
     parser.eager(true);
     parser.get().body() = {&body, limit};
   }
