@@ -51,7 +51,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void Call(std::string_view path, base::Gathered&& payload, std::string_view encoding,
             std::function<void(GrpcReply&&)> done) {
-    auto call = std::make_shared<GrpcCall>(reply_credit_, options_.max_reply_bytes);
+    auto call = std::make_shared<GrpcCall>(options_.max_reply_bytes);
     call->path = path;
     call->encoding = encoding;
     call->payload = std::move(payload);
@@ -88,7 +88,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void OnRefused(GrpcCallRef call) override {
     if (std::exchange(call->was_requeued, true)) {
-      return OnDone(std::move(call), TransportFailure("refused twice"));
+      return OnDone(std::move(call), NotProcessed("refused twice"));
     }
     waiting_.push_front(std::move(call));
     PostDispatch();
@@ -112,6 +112,12 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
   }
 
  private:
+  static GrpcReply NotProcessed(std::string reason) {
+    GrpcReply reply = TransportFailure(std::move(reason));
+    reply.unprocessed = true;
+    return reply;
+  }
+
   // Resolve, then each address in turn, then a pause.
   void BeginAttempt() {
     auto parts = SplitHostPort(options_.endpoint);
@@ -146,8 +152,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
 
   void FailAttempt(const std::string& reason) {
     current_ = nullptr;
-    for (auto& call : std::exchange(waiting_, {}))
-      OnDone(std::move(call), TransportFailure(reason));
+    for (auto& call : std::exchange(waiting_, {})) OnDone(std::move(call), NotProcessed(reason));
     ScheduleAttempt();
   }
 
@@ -214,7 +219,7 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
     }
     std::erase_if(waiting_, [&](GrpcCallRef& call) {
       if (call->deadline > now) return false;
-      OnDone(std::move(call), TransportFailure("no connection in time"));
+      OnDone(std::move(call), NotProcessed("no connection in time"));
       return true;
     });
     if (open_calls_ > completed_.size()) {
@@ -244,7 +249,6 @@ class GrpcChannel::Impl final : public GrpcSession::Owner,
   EventLoop& loop_;
   Options options_;
   std::optional<TlsCredentials> credentials_;
-  base::ByteCredit reply_credit_{UINT64_MAX / 2};  // replies are bounded one by one
   std::deque<GrpcCallRef> waiting_;
   std::vector<std::pair<GrpcCallRef, GrpcReply>> completed_;
   std::vector<std::unique_ptr<GrpcSession>> sessions_;  // the current one and those draining

@@ -27,6 +27,8 @@ struct GrpcReply {
   std::optional<std::chrono::milliseconds>
       retry_delay;               // google.rpc.RetryInfo of the status details
   bool transport_error = false;  // the connection failed, the server did not say this; status is 14
+  bool unprocessed = false;      // and it was certainly not processed
+  bool unreadable = false;       // the server did not fail, but its answer is damaged or too large
 };
 
 // Threads: the loop's. Owns: its connection and the payloads of open calls. Cost: no copy of a
@@ -37,8 +39,9 @@ struct GrpcReply {
 class GrpcChannel {
  public:
   struct Options {
-    std::string endpoint;      // "host:4317", optionally with http(s):// or grpc(s)://
-    size_t max_in_flight = 8;  // further calls wait in order
+    std::string endpoint;        // "host:4317", optionally with http(s):// or grpc(s)://
+    std::string authority = "";  // ":authority"; empty = the endpoint's host and port
+    size_t max_in_flight = 8;    // further calls wait in order
     // From Call to done; then the answer is status 4 and the stream is reset.
     std::chrono::milliseconds timeout{10'000};
     // Added to every call; names in lower case.

@@ -58,7 +58,7 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     auto post = std::make_shared<HttpPost>();
     std::string& head = post->head;
     head.append("POST ").append(base_path_).append(path).append(" HTTP/1.1\r\n");
-    AddLine("host", authority_, &head);
+    AddLine("host", options_.authority.empty() ? authority_ : options_.authority, &head);
     AddLine("user-agent", "weft", &head);
     AddLine("content-type", content_type, &head);
     if (!content_encoding.empty()) AddLine("content-encoding", content_encoding, &head);
@@ -111,6 +111,12 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     head->append(name).append(": ");
     for (char c : value) head->push_back(c == '\r' || c == '\n' ? ' ' : c);
     head->append("\r\n");
+  }
+
+  static HttpPostReply NotSent(std::string reason) {
+    HttpPostReply reply = HttpTransportFailure(std::move(reason));
+    reply.unprocessed = true;
+    return reply;
   }
 
   void Dispatch() {
@@ -193,7 +199,7 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     if (connections_.empty()) {
       is_connected_ = false;
       for (auto& post : std::exchange(waiting_, {})) {
-        OnDone(std::move(post), HttpTransportFailure(reason));
+        OnDone(std::move(post), NotSent(reason));
       }
     }
     milliseconds pause = options_.backoff_max;
@@ -224,7 +230,7 @@ class HttpChannel::Impl final : public HttpConnection::Owner,
     auto now = Clock::now();
     std::erase_if(waiting_, [&](HttpPostRef& post) {
       if (post->deadline > now) return false;
-      OnDone(std::move(post), HttpTransportFailure("no connection in time"));
+      OnDone(std::move(post), NotSent("no connection in time"));
       return true;
     });
     for (auto& connection : connections_) {

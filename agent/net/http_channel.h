@@ -26,9 +26,12 @@ struct HttpPostReply {
   std::string content_type;
   base::ByteBuffer body;                                 // up to max_reply_bytes
   std::optional<std::chrono::milliseconds> retry_after;  // seconds or a date
-  // No whole answer came: no address, no connection, lost, late, broken or too large.
+  // The body is damaged or larger than max_reply_bytes, and not here; the rest is as it came.
+  bool unreadable = false;
+  // No whole answer came: no address, no connection, lost, late, or its head is damaged.
   bool transport_error = false;
-  std::string message;  // what went wrong then
+  bool unprocessed = false;  // and it was not sent
+  std::string message;       // what went wrong then, or with the body
 };
 
 // Threads: the loop's. Owns: its connections and the payloads of open requests. Cost: no copy of a
@@ -38,7 +41,8 @@ class HttpChannel {
  public:
   struct Options {
     std::string endpoint;  // "http://host:4318/base" or "https://…"; the base goes before each path
-    size_t max_in_flight = 8;                   // connections; further requests wait in order
+    std::string authority = "";  // "host:" header; empty = the endpoint's host and port
+    size_t max_in_flight = 8;    // connections; further requests wait in order
     std::chrono::milliseconds timeout{10'000};  // from Post to done
     // Added to every request; names in lower case.
     std::vector<std::pair<std::string, std::string>> headers = {};

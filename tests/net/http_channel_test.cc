@@ -55,10 +55,11 @@ TEST(HttpChannel, EchoesSmallAndLargeBodies) {
   for (size_t size : {0, 1, 700, 100'000, 5 << 20}) {
     std::string body(size, 'b');
     HttpPostReply reply = client.Post("/v1/traces", body);
-    EXPECT_EQ(reply.status, size <= 4 << 20 ? 200 : 0) << size;
+    EXPECT_EQ(reply.status, 200) << size;
+    EXPECT_EQ(reply.unreadable, size > 4 << 20) << size;
     if (size == 0) {
       EXPECT_EQ(TextOf(reply.body), "POST /v1/traces?");
-    } else if (reply.status == 200) {
+    } else if (!reply.unreadable) {
       EXPECT_EQ(TextOf(reply.body), body);
       EXPECT_EQ(reply.content_type, "text/plain");
     }
@@ -151,6 +152,7 @@ TEST(HttpChannel, RefusedUnknownAndSilentAreTransportErrors) {
   Client refused({.endpoint = "http://127.0.0.1:1"});
   HttpPostReply reply = refused.Post("/", "x");
   EXPECT_TRUE(reply.transport_error);
+  EXPECT_TRUE(reply.unprocessed);
   EXPECT_THAT(reply.message, HasSubstr("127.0.0.1:1"));
   Client unknown({.endpoint = "http://no-such-host.invalid:4318"});
   EXPECT_TRUE(unknown.Post("/", "x").transport_error);
@@ -160,6 +162,7 @@ TEST(HttpChannel, RefusedUnknownAndSilentAreTransportErrors) {
   Client waiting({.endpoint = silent.endpoint(), .timeout = milliseconds(60)});
   reply = waiting.Post("/", "x");
   EXPECT_TRUE(reply.transport_error);
+  EXPECT_FALSE(reply.unprocessed);
   EXPECT_EQ(reply.message, "no answer in time");
 }
 
@@ -200,20 +203,35 @@ TEST(HttpChannel, ConnectionClosedWhileIdleIsNotUsed) {
 }
 
 // Case F11.
-TEST(HttpChannel, ReplyAtTheLimitIsTakenAndOneByteMoreIsNot) {
+TEST(HttpChannel, ReplyAtTheLimitIsTakenAndOneByteMoreIsUnreadable) {
   Server server;
   Client client({.endpoint = server.endpoint(), .max_reply_bytes = 5000});
   EXPECT_EQ(client.Post("/", std::string(5000, 'x')).status, 200);
   HttpPostReply reply = client.Post("/", std::string(5001, 'x'));
-  EXPECT_TRUE(reply.transport_error);
+  EXPECT_FALSE(reply.transport_error);
+  EXPECT_TRUE(reply.unreadable);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_TRUE(reply.body.empty());
   EXPECT_THAT(reply.message, HasSubstr("body limit"));
 }
 
-TEST(HttpChannel, OversizedAndBrokenRepliesAreTransportErrors) {
+TEST(HttpChannel, TheStatusAndRetryAfterOfADamagedReplyAreKnown) {
+  RawServer server([&](RawServer::Peer& peer) {
+    peer.ReadUntil("body");
+    peer.Send("HTTP/1.1 503 x\r\nRetry-After: 3\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+  });
+  Client client({.endpoint = server.endpoint()});
+  HttpPostReply reply = client.Post("/", "body");
+  EXPECT_FALSE(reply.transport_error);
+  EXPECT_TRUE(reply.unreadable);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.retry_after, std::chrono::seconds(3));
+}
+
+TEST(HttpChannel, CutRepliesAndBrokenHeadsAreTransportErrors) {
   for (std::string_view reply :
-       {"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "HTTP/9.9 abc\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+       {"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "HTTP/9.9 abc\r\n\r\n"}) {
     RawServer server([&](RawServer::Peer& peer) {
       peer.ReadUntil("body");
       peer.Send(reply);
@@ -224,23 +242,27 @@ TEST(HttpChannel, OversizedAndBrokenRepliesAreTransportErrors) {
 }
 
 TEST(HttpChannel, ReplySplitAtEveryByteIsTheSame) {
-  const std::string text =
+  const std::string head =
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\n"
-      "Content-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
-  RawServer server([&](RawServer::Peer& peer) {
+      "Content-Type: a/b\r\n";
+  for (const std::string& text :
+       {head + "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+        head + "Content-Length: 5\r\n\r\nabcde"}) {
+    RawServer server([&](RawServer::Peer& peer) {
+      for (size_t cut = 1; cut < text.size(); ++cut) {
+        if (!peer.ReadUntil("body")) return;
+        peer.Send(std::string_view(text).substr(0, cut));
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+        peer.Send(std::string_view(text).substr(cut));
+      }
+    });
+    Client client({.endpoint = server.endpoint()});
     for (size_t cut = 1; cut < text.size(); ++cut) {
-      if (!peer.ReadUntil("body")) return;
-      peer.Send(std::string_view(text).substr(0, cut));
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
-      peer.Send(std::string_view(text).substr(cut));
+      HttpPostReply reply = client.Post("/", "body");
+      ASSERT_EQ(reply.status, 429) << cut << reply.message;
+      ASSERT_EQ(TextOf(reply.body), "abcde") << cut << reply.message;
+      ASSERT_EQ(reply.retry_after, milliseconds(3000));
     }
-  });
-  Client client({.endpoint = server.endpoint()});
-  for (size_t cut = 1; cut < text.size(); ++cut) {
-    HttpPostReply reply = client.Post("/", "body");
-    ASSERT_EQ(reply.status, 429) << cut << reply.message;
-    ASSERT_EQ(TextOf(reply.body), "abcde") << cut;
-    ASSERT_EQ(reply.retry_after, milliseconds(3000));
   }
 }
 

@@ -10,6 +10,8 @@ using base::MetricKind;
 using model::Signal;
 
 const base::Labels kLabels = {{"exporter", "otlp"}};
+// Longer than whoever was told "not now" (the spool, an SDK) waits before it asks again.
+constexpr uint64_t kReservedNs = 2'000'000'000;
 
 }  // namespace
 
@@ -79,6 +81,17 @@ base::Metric& Books::Failed(Signal signal) {
 void Books::TookSpans(Signal signal, uint64_t count) {
   Row(signal).In(count);
   Row(signal).Held(static_cast<int64_t>(count));
+}
+
+bool Books::Admit(uint64_t charge) {
+  const uint64_t half = queue_bytes_ / 2;
+  if (charge <= half) {
+    const bool reserved = reserved_until_ns_ > 0 && now_ns() < reserved_until_ns_;
+    return held_bytes_ + charge <= (reserved ? half : queue_bytes_);
+  }
+  const bool fits = held_bytes_ < half;
+  reserved_until_ns_ = fits ? 0 : now_ns() + kReservedNs;
+  return fits;
 }
 
 void Books::Charge(uint64_t bytes) {

@@ -40,9 +40,9 @@ class Books {
  public:
   Books(const Options& options, Deps deps);
 
-  bool HasRoom(uint64_t charge) const {
-    return held_bytes_ == 0 || held_bytes_ + charge <= queue_bytes_;
-  }
+  // A batch of more than half of the queue gets in when the queue is less than half full, which
+  // others wait for when there was no room for one just now: one such batch may overdraw the queue.
+  bool Admit(uint64_t charge);
   uint64_t held_bytes() const { return held_bytes_; }
   uint64_t now_ns() const { return deps_.clock.MonotonicNs(); }
 
@@ -75,6 +75,7 @@ class Books {
   const uint64_t queue_bytes_;
   const Deps deps_;
   uint64_t held_bytes_ = 0;
+  uint64_t reserved_until_ns_ = 0;  // for a large one
   base::LogLimiter rejection_log_{10'000'000'000};
 };
 

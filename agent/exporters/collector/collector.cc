@@ -88,7 +88,7 @@ bool Collector::well() const {
 }
 
 PushResult Collector::Push(model::OtlpBatch&& batch) {
-  if (draining_ || !books_.HasRoom(ChargeOf(batch))) {
+  if (draining_ || !books_.Admit(ChargeOf(batch))) {
     books_.counters.busy.Add(1);
     return PushResult::kBusy;
   }
@@ -158,26 +158,63 @@ void Collector::OnSettled() {
 }
 
 bool Collector::BelongsToRing(const Member& member) const {
-  if (member.leaving) return false;
+  if (member.leaving || member.crowded) return false;
   return member.lane->well() ||
          books_.now_ns() - member.lane->unwell_since_ns() <
              static_cast<uint64_t>(options_.reassign_seconds) * 1'000'000'000;
 }
 
+// What waits for one destination must not take the queue from the others. While another one has
+// hardly anything queued, a dead one that holds more than its share is given up at once, and a slow
+// one as soon as the queue is half full; each until it answers and has caught up.
+void Collector::FindCrowded() {
+  const auto queue = static_cast<uint64_t>(options_.queue_bytes);
+  const auto here = std::count_if(members_.begin(), members_.end(),
+                                  [](const Member& member) { return !member.leaving; });
+  const uint64_t share = queue / static_cast<uint64_t>(std::max<ptrdiff_t>(here, 1));
+  const auto keeps_up = [share](const Member& member) {
+    return !member.leaving && member.lane->well() && member.lane->held_bytes() < share / 4;
+  };
+  const bool others_keep_up = std::any_of(members_.begin(), members_.end(), keeps_up);
+  for (Member& member : members_) {
+    if (member.crowded) {
+      member.crowded = !keeps_up(member);
+    } else if (others_keep_up && member.lane->held_bytes() > share &&
+               (!member.lane->well() || books_.held_bytes() > queue / 2)) {
+      member.crowded = true;
+      if (crowded_log_.Allow(books_.now_ns()))
+        spdlog::warn("collector {} holds up {} bytes: its traces go to others until it keeps up",
+                     member.destination.endpoint, member.lane->held_bytes());
+    }
+  }
+}
+
+// With nobody alive there is nobody to give the traces to.
+std::vector<bool> Collector::WhoBelongs() const {
+  std::vector<bool> belongs, well, stays;
+  for (const Member& member : members_) {
+    belongs.push_back(BelongsToRing(member));
+    well.push_back(member.lane->well());
+    stays.push_back(!member.leaving);
+  }
+  const auto some = [](const std::vector<bool>& who) {
+    return std::find(who.begin(), who.end(), true) != who.end();
+  };
+  return some(belongs) ? belongs : some(well) ? well : stays;
+}
+
 void Collector::Rebalance() {
   if (!by_trace()) return;
-  std::vector<bool> belongs;
-  for (const Member& member : members_) belongs.push_back(BelongsToRing(member));
-  // With nobody alive there is nobody to give the traces to.
-  if (std::find(belongs.begin(), belongs.end(), true) == belongs.end())
-    for (size_t i = 0; i < members_.size(); ++i) belongs[i] = !members_[i].leaving;
+  FindCrowded();
+  const std::vector<bool> belongs = WhoBelongs();
   bool same = true;
   for (size_t i = 0; i < members_.size(); ++i) same &= members_[i].in_ring == belongs[i];
   if (!same) MakeRing(belongs);
   ArmRebalance();
   std::vector<Item> homeless = common_->TakeQueued();
   for (Member& member : members_) {
-    if (member.in_ring) continue;
+    // One that is only slow works off what it has.
+    if (member.in_ring || (member.crowded && member.lane->well())) continue;
     for (Item& item : member.lane->TakeQueued()) homeless.push_back(std::move(item));
   }
   if (homeless.empty()) return;

@@ -5,7 +5,9 @@
 //   round_robin   one lane, every destination takes from it what it can: a dead one takes nothing
 //   trace_id      a lane for each destination, chosen by consistent hashing of the trace id; the
 //                 traces of one that is dead for `reassign_seconds`, with what is queued for it, go
-//                 to the members of the ring that live, until it answers again
+//                 to the members of the ring that live, until it answers again; sooner when it
+//                 would fill the queue that all share. New traces of one that is too slow go to the
+//                 others too, until it has caught up
 #pragma once
 
 #include <chrono>
@@ -27,8 +29,9 @@ namespace weft::exporters::collector {
 
 // A receiver that spans are sent to.
 struct Destination {
-  std::string endpoint;          // as the transport takes it; its identity
-  std::string server_name = "";  // for TLS, when the endpoint is an address that a name stood for
+  std::string endpoint;  // as the transport takes it; its identity
+  // When the endpoint is an address that a name stood for: that name, for TLS and to be called by.
+  std::string server_name = "";
 
   bool operator==(const Destination&) const = default;
 };
@@ -53,8 +56,8 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   // Keeps `feeder`, that calls SetDestinations, as long as the exporter lives.
   void Keep(std::shared_ptr<void> feeder) { feeder_ = std::move(feeder); }
 
-  // kBusy when the queue is full or Drain has been called. A batch larger than the whole queue is
-  // taken when the queue is empty: otherwise it could never leave.
+  // kBusy when the queue is full or Drain has been called. A batch that is large beside the queue,
+  // or larger, is taken when the queue is less than half full: otherwise it could never leave.
   [[nodiscard]] model::PushResult Push(model::OtlpBatch&& batch) override;
 
   // Takes nothing more, sends what is held at once and calls `done` when it has all been settled,
@@ -73,6 +76,7 @@ class Collector final : public model::Sink<model::OtlpBatch> {
     std::string ring_name;
     std::unique_ptr<Lane> lane;
     bool leaving = false, in_ring = true;
+    bool crowded = false;  // holds so much of the queue that its traces go to others
   };
 
   bool by_trace() const { return options_.load_balancing == "trace_id"; }
@@ -86,6 +90,8 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   void OnSettled();
   // Who is in the ring now; moves what is queued for those who are not.
   void Rebalance();
+  void FindCrowded();
+  std::vector<bool> WhoBelongs() const;
   void MakeRing(const std::vector<bool>& belongs);
   bool BelongsToRing(const Member& member) const;
   void Reassign(std::vector<Item>&& items);
@@ -103,6 +109,7 @@ class Collector final : public model::Sink<model::OtlpBatch> {
   Ring ring_;
   std::vector<uint32_t> ring_members_;
   size_t turn_ = 0;
+  base::LogLimiter crowded_log_{30'000'000'000};
   bool draining_ = false, settling_ = false, settle_again_ = false;
   TimerQueue::TimerId drain_timer_ = 0, rebalance_timer_ = 0;
   std::function<void()> drained_;

@@ -18,6 +18,8 @@ constexpr nanoseconds kBackoffMax = seconds(30);
 // The channel already spaces out its attempts to connect; a call made meanwhile waits for the next.
 constexpr nanoseconds kConnectionBackoffMax = seconds(1);
 constexpr nanoseconds kDrainBackoffMax = milliseconds(500);
+// Each try of a request that kills its peer costs the others a connection.
+constexpr nanoseconds kSuspectBackoffMax = std::chrono::minutes(5);
 constexpr nanoseconds kCredentialsBackoff = seconds(30);
 constexpr milliseconds kLongestHint = std::chrono::hours(1);
 // So many retryable answers in a row, without a success between, mean that the peer is not well: a
@@ -25,6 +27,8 @@ constexpr milliseconds kLongestHint = std::chrono::hours(1);
 // in a row all the time.
 constexpr uint32_t kUnwell = 4, kUnwellAtOnce = 32;
 constexpr uint64_t kUnwellNs = 300'000'000;
+// A request that has failed alone so often lets another one ask.
+constexpr uint32_t kSuspicious = 3;
 // Further requests that may be spent on finding the bad span of a rejected request; every success
 // gives one back. A peer that rejects everything is not asked many times for each batch.
 constexpr uint32_t kIsolationBudget = 64;
@@ -72,6 +76,7 @@ Lane::~Lane() {
   alive_.reset();
   KeepOrShedAll();
   timers_.Cancel(flush_timer_);
+  timers_.Cancel(suspect_timer_);
   for (auto& peer : peers_) timers_.Cancel(peer->pause);
   peers_.clear();
   CountGates();
@@ -113,6 +118,7 @@ void Lane::Forget(std::shared_ptr<Peer> peer) {
 }
 
 void Lane::Add(Item&& item) {
+  held_bytes_ += item.charge;
   Pending& pending = pending_[static_cast<size_t>(item.signal)];
   pending.bytes += item.payload.size;
   pending.awaited += item.awaited();
@@ -122,7 +128,7 @@ void Lane::Add(Item&& item) {
 bool Lane::idle() const {
   return std::all_of(pending_.begin(), pending_.end(),
                      [](const Pending& pending) { return pending.items.empty(); }) &&
-         ready_.empty() && waiting_.empty() && flying_.empty();
+         ready_.empty() && waiting_.empty() && aside_.empty() && flying_.empty();
 }
 
 bool Lane::well() const {
@@ -147,6 +153,7 @@ void Lane::Pump() {
 }
 
 bool Lane::StartOne() {
+  TakeSuspect();
   Pending* pending = ready_.empty() ? NextPending() : nullptr;
   if (ready_.empty() && pending == nullptr) return false;
   const uint64_t bytes =
@@ -235,7 +242,8 @@ void Lane::Send(Request&& request, const std::shared_ptr<Peer>& peer, bool probe
   books_.counters.sent_bytes.Add(payload.size);
   peer->window.Sent(bytes);
   ++peer->flying;
-  flying_.emplace(id, Flight{std::move(request), peer, bytes, books_.now_ns(), probe});
+  flying_.emplace(id, Flight{std::move(request), peer, encoding, bytes, books_.now_ns(), probe,
+                             !probe && peer->gate != Gate::kOpen});
   peer->transport->Call(signal, std::move(payload), encoding,
                         [this, id, alive = std::weak_ptr<int>(alive_)](CallReply&& reply) {
                           if (!alive.expired()) OnReply(id, std::move(reply));
@@ -251,8 +259,10 @@ void Lane::OnReply(uint64_t id, CallReply&& reply) {
   --peer->flying;
   const Outcome outcome = Judge(reply, options_.retry_exhausted);
   if (outcome.verdict != Verdict::kRetryConnection && outcome.verdict != Verdict::kRetrySlowly &&
-      outcome.verdict != Verdict::kRetry)
+      outcome.verdict != Verdict::kRetry) {
     OpenGate(*peer);
+    Absolve(&flight.request);
+  }
   Settle(std::move(flight), reply, outcome);
   if (peer->leaving && peer->flying == 0) Forget(peer);
   Pump();
@@ -274,7 +284,7 @@ void Lane::Settle(Flight&& flight, const CallReply& reply, const Outcome& outcom
     case Verdict::kRejected:
       window.Closed(flight.bytes);
       if (flight.probe) return;
-      if (flight.request.DropPacked() || FallBackToPlain(*flight.peer, outcome))
+      if (flight.request.DropPacked() || FallBackToPlain(flight, outcome))
         ready_.push_front(std::move(flight.request));
       else
         Isolate(std::move(flight.request), outcome);
@@ -285,8 +295,11 @@ void Lane::Deliver(Flight&& flight, const Outcome& outcome) {
   const uint64_t now = books_.now_ns();
   flight.peer->window.Taken(flight.bytes, now - flight.sent_ns, now);
   if (flight.bytes >= refused_bytes_) refused_bytes_ = UINT64_MAX;
+  GrowBatch(now);
   if (flight.probe) return;
+  ++delivered_;
   isolation_budget_ = std::min(isolation_budget_ + 1, kIsolationBudget);
+  held_bytes_ -= flight.request.charge();
   books_.Delivered(flight.request, outcome);
 }
 
@@ -297,42 +310,133 @@ bool Lane::Unwell(const Peer& peer, uint64_t now_ns) const {
 
 void Lane::RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome) {
   Peer& peer = *flight.peer;
+  Request& request = flight.request;
   const uint64_t now_ns = books_.now_ns();
   peer.window.Refused(flight.bytes, flight.sent_ns, now_ns);
   if (!flight.probe) books_.counters.retries.Add(1);
-  ++flight.request.attempts;
+  ++request.attempts;
   // New credentials were read after this call had been made with the old ones.
   if (outcome.verdict == Verdict::kRetrySlowly && reply.credentials_changed && !flight.probe)
-    return ready_.push_front(std::move(flight.request));
+    return ready_.push_front(std::move(request));
+  if (IsToBlame(flight, reply, outcome)) return Blame(std::move(request), outcome);
   // Requests that were in flight together fail together: that counts once.
   if (peer.pause == 0 && ++peer.failures == 1) peer.failing_since_ns = now_ns;
   const bool shared = outcome.verdict != Verdict::kRetry || Unwell(peer, now_ns);
-  nanoseconds longest = kBackoffMax;
-  if (outcome.verdict == Verdict::kRetryConnection) longest = kConnectionBackoffMax;
-  if (draining_) longest = kDrainBackoffMax;
-  nanoseconds delay = Backoff(shared ? peer.failures : flight.request.attempts, longest);
-  // It takes others: what waits fills the queue, and the next attempt has the same chance.
-  if (!shared && peer.window.TakesOthers(flight.sent_ns, now_ns))
-    delay = Backoff((flight.request.attempts + 1) / 2, longest) / 2;
-  if (outcome.verdict == Verdict::kRetrySlowly && !draining_)
-    delay = Backoff(UINT32_MAX, kCredentialsBackoff) + kCredentialsBackoff / 4;
-  if (reply.retry_delay) {
-    // The hint is a floor; the jitter above it spreads the agents that got the same one.
-    nanoseconds hint = std::clamp(*reply.retry_delay, milliseconds(0), kLongestHint);
-    delay = std::max(delay, hint + Backoff(1, kBackoffMin));
-  }
-  flight.request.peer_set_the_time = reply.retry_delay.has_value();
+  const nanoseconds delay = RetryDelay(flight, reply, outcome, shared);
+  // Of several destinations only the one that has said so is left in peace for so long.
+  const bool elsewhere = reply.retry_delay && peers() > 1;
+  request.peer_set_the_time = reply.retry_delay && !elsewhere;
   if (shared) {
     CloseGate(peer,
               outcome.verdict == Verdict::kRetrySlowly ? Gate::kCredentials : Gate::kConnection,
               outcome);
-    Pause(flight.peer, delay);
   }
+  if (shared || elsewhere) Pause(flight.peer, delay);
   if (flight.probe) return;
-  if (shared && !reply.retry_delay)
-    ready_.push_front(std::move(flight.request));
-  else
-    Wait(std::move(flight.request), delay);
+  if (reply.retry_delay || !shared) {
+    Absolve(&request);
+    return elsewhere ? ready_.push_front(std::move(request)) : Wait(std::move(request), delay);
+  }
+  if (flight.alone && !reply.unprocessed) ++request.failed_alone;
+  // Something else can ask in its place.
+  if (request.failed_alone >= kSuspicious && (HasOthers() || !aside_.empty()))
+    return SetAside(std::move(request));
+  ready_.push_front(std::move(request));
+}
+
+nanoseconds Lane::RetryDelay(const Flight& flight, const CallReply& reply, const Outcome& outcome,
+                             bool shared) {
+  const Peer& peer = *flight.peer;
+  const uint32_t attempts = flight.request.attempts;
+  nanoseconds longest = kBackoffMax;
+  if (outcome.verdict == Verdict::kRetryConnection) longest = kConnectionBackoffMax;
+  if (draining_) longest = kDrainBackoffMax;
+  nanoseconds delay = Backoff(shared ? peer.failures : attempts, longest);
+  // It takes others: what waits fills the queue, and the next attempt has the same chance.
+  if (!shared && peer.window.TakesOthers(flight.sent_ns, books_.now_ns()))
+    delay = Backoff((attempts + 1) / 2, longest) / 2;
+  if (outcome.verdict == Verdict::kRetrySlowly && !draining_)
+    delay = Backoff(UINT32_MAX, kCredentialsBackoff) + kCredentialsBackoff / 4;
+  if (!reply.retry_delay) return delay;
+  // The hint is a floor; the jitter above it spreads the agents that got the same one.
+  const nanoseconds hint = std::clamp(*reply.retry_delay, milliseconds(0), kLongestHint);
+  return std::max(delay, hint + Backoff(1, kBackoffMin));
+}
+
+bool Lane::HasOthers() const {
+  return !ready_.empty() || std::any_of(pending_.begin(), pending_.end(),
+                                        [](const Pending& p) { return !p.items.empty(); });
+}
+
+// A suspect that fails again at a peer that is well, after others have been delivered. One that is
+// told to come again later is none: a peer that has too many requests tells many so.
+bool Lane::IsToBlame(const Flight& flight, const CallReply& reply, const Outcome& outcome) const {
+  const Request& request = flight.request;
+  if (!request.suspect || flight.alone || reply.unprocessed ||
+      delivered_ == request.delivered_before)
+    return false;
+  return outcome.verdict != Verdict::kRetry || outcome.reason == "deadline_exceeded";
+}
+
+void Lane::SetAside(Request&& request) {
+  if (std::exchange(request.suspect, true)) suspect_out_ = false;
+  request.failed_alone = 0;
+  request.delivered_before = delivered_;
+  aside_.push_back(std::move(request));
+  ArmSuspect();
+}
+
+// Its parts are the next to be tried, one after the other. What cannot be cut is kept: the peer may
+// be mended one day.
+void Lane::Blame(Request&& request, const Outcome& outcome) {
+  suspect_out_ = false;
+  ++blames_;
+  request.delivered_before = delivered_;
+  if (blame_log_.Allow(books_.now_ns()))
+    spdlog::warn("collector takes others, but not a request of {} spans, {} bytes: {}: {}",
+                 request.spans(), request.bytes(), outcome.reason, outcome.message);
+  Request second;
+  if (isolation_budget_ >= 2 && Halve(&request, &second)) {
+    isolation_budget_ -= 2;
+    second.attempts = request.attempts;
+    second.suspect = true;
+    second.delivered_before = delivered_;
+    aside_.push_front(std::move(second));
+    aside_.push_front(std::move(request));
+  } else {
+    aside_.push_back(std::move(request));
+  }
+  ArmSuspect();
+}
+
+// The peer has answered to it, whatever it said: the next one may be tried.
+void Lane::Absolve(Request* request) {
+  request->failed_alone = 0;
+  if (!std::exchange(request->suspect, false)) return;
+  suspect_out_ = false;
+  blames_ = 0;
+  suspect_due_ = !aside_.empty();
+}
+
+void Lane::ArmSuspect() {
+  if (suspect_out_ || suspect_due_ || suspect_timer_ != 0) return;
+  suspect_timer_ =
+      timers_.RunAfter(Backoff(blames_ + 1, draining_ ? kDrainBackoffMax : kSuspectBackoffMax),
+                       [this, alive = std::weak_ptr<int>(alive_)] {
+                         if (alive.expired()) return;
+                         suspect_timer_ = 0;
+                         suspect_due_ = true;
+                         Pump();
+                       });
+}
+
+// Whether a peer is well again is asked by any other request sooner than by a suspect.
+void Lane::TakeSuspect() {
+  if (!suspect_due_ || suspect_out_ || aside_.empty() || (!well() && HasOthers())) return;
+  suspect_due_ = false;
+  suspect_out_ = true;
+  ready_.push_back(std::move(aside_.front()));
+  aside_.pop_front();
 }
 
 // The peer has a limit below our batch size: later requests are made smaller at once.
@@ -341,15 +445,23 @@ void Lane::SendInHalves(Flight&& flight, const Outcome& outcome) {
   Request request = std::move(flight.request);
   batch_bytes_ =
       std::clamp(request.bytes() / 2, std::min(kSmallestBatch, batch_bytes_), batch_bytes_);
-  const uint64_t now = books_.now_ns();
+  const uint64_t now = batch_changed_ns_ = books_.now_ns();
   if (now - refused_at_ns_ > kRefusedSizeNs) refused_bytes_ = UINT64_MAX;
   refused_bytes_ = std::min(refused_bytes_, flight.bytes);
   refused_at_ns_ = now;
   Request second;
-  if (Hopeless(request) || !Halve(&request, &second)) return books_.Rejected(&request, outcome);
+  if (Hopeless(request) || !Halve(&request, &second)) return GiveUp(&request, outcome);
   second.attempts = request.attempts;
   ready_.push_front(std::move(second));
   ready_.push_front(std::move(request));
+}
+
+// The limit may have been raised, or have been that of a destination that is gone.
+void Lane::GrowBatch(uint64_t now_ns) {
+  const auto most = static_cast<uint64_t>(options_.max_batch_bytes);
+  if (batch_bytes_ >= most || now_ns - batch_changed_ns_ < kRefusedSizeNs) return;
+  batch_bytes_ = std::min(most, 2 * batch_bytes_);
+  batch_changed_ns_ = now_ns;
 }
 
 // Every span would come with envelopes that were too large with another one already.
@@ -364,18 +476,26 @@ void Lane::Isolate(Request&& request, const Outcome& outcome) {
   Request second;
   if (outcome.verdict == Verdict::kUnreadable || outcome.reason == "bad_response" ||
       outcome.reason == "http_404" || outcome.reason == "http_405" || isolation_budget_ < 2 ||
-      draining_ || !Halve(&request, &second))
-    return books_.Rejected(&request, outcome);
+      !Halve(&request, &second))
+    return GiveUp(&request, outcome);
   isolation_budget_ -= 2;
   ready_.push_front(std::move(second));
   ready_.push_front(std::move(request));
 }
 
-// "I cannot read that" may mean that the peer lacks our compression.
-bool Lane::FallBackToPlain(Peer& peer, const Outcome& outcome) {
-  if (peer.encoding.empty() || outcome.verdict != Verdict::kUnreadable || draining_) return false;
-  spdlog::warn("collector {} does not take {} compression, sending without", peer.name,
-               peer.encoding);
+void Lane::GiveUp(Request* request, const Outcome& outcome) {
+  held_bytes_ -= request->charge();
+  books_.Rejected(request, outcome);
+}
+
+// "I cannot read that" may mean that the peer lacks our compression; so does each answer to what
+// was on its way then.
+bool Lane::FallBackToPlain(const Flight& flight, const Outcome& outcome) {
+  if (outcome.verdict != Verdict::kUnreadable || flight.encoding.empty()) return false;
+  Peer& peer = *flight.peer;
+  if (!peer.encoding.empty())
+    spdlog::warn("collector {} does not take {} compression, sending without", peer.name,
+                 peer.encoding);
   peer.encoding.clear();
   return true;
 }
@@ -480,6 +600,7 @@ void Lane::Drain() {
   draining_ = flush_due_ = true;
   for (auto& peer : peers_) timers_.Cancel(std::exchange(peer->pause, 0));
   WakeWaiting();
+  suspect_due_ = !aside_.empty();
   Pump();
 }
 
@@ -488,21 +609,30 @@ std::vector<Item> Lane::TakeQueued() {
   const auto take = [&out](Request& request) {
     for (Item& item : request.items) out.push_back(std::move(item));
   };
-  for (Request& request : ready_) take(request);
+  for (Request& request : ready_) {
+    if (request.suspect) suspect_out_ = false;
+    take(request);
+  }
   ready_.clear();
   for (auto& [id, request] : waiting_) {
     timers_.Cancel(request.timer);
     take(request);
   }
   waiting_.clear();
+  for (Request& request : aside_) take(request);
+  aside_.clear();
+  suspect_due_ = false;
+  timers_.Cancel(std::exchange(suspect_timer_, 0));
   for (Pending& pending : pending_) {
     for (Item& item : pending.items) out.push_back(std::move(item));
     pending = {};
   }
+  for (const Item& item : out) held_bytes_ -= item.charge;
   return out;
 }
 
 void Lane::KeepOrShedAll() {
+  for (auto& [id, flight] : flying_) held_bytes_ -= flight.request.charge();
   for (auto& [id, flight] : flying_)
     for (Item& item : flight.request.items) books_.KeepOrShed(std::move(item), "shutdown");
   flying_.clear();

@@ -9,7 +9,10 @@
 //
 // A fault that every request to a peer shares (no connection, credentials, refusals in a row)
 // closes that peer's gate: the request goes back to ready, the peer pauses, and then one request at
-// a time finds out whether it is well again.
+// a time finds out whether it is well again. One that has failed so a few times is a suspect: it
+// stands aside for another. Suspects are tried one at a time; one that gets no answer while others
+// are delivered is halved until the span that kills its peer is found, which is asked for ever
+// more seldom.
 #pragma once
 
 #include <array>
@@ -57,6 +60,8 @@ class Lane {
 
   bool idle() const;
   uint64_t batch_bytes() const { return batch_bytes_; }
+  // What the queue is charged for what is here, in flight or not.
+  uint64_t held_bytes() const { return held_bytes_; }
   size_t in_flight() const { return flying_.size(); }
   // Some peer's gate is open; else since when none is (MonotonicNs).
   bool well() const;
@@ -84,8 +89,9 @@ class Lane {
   struct Flight {
     Request request;
     std::shared_ptr<Peer> peer;
+    std::string encoding;  // it was sent with
     uint64_t bytes = 0, sent_ns = 0;
-    bool probe = false;
+    bool probe = false, alone = false;  // alone: sent to find out whether the peer is well
   };
   struct Pending {
     std::deque<Item> items;
@@ -105,10 +111,21 @@ class Lane {
   void Deliver(Flight&& flight, const Outcome& outcome);
   bool Unwell(const Peer& peer, uint64_t now_ns) const;
   void RetryLater(Flight&& flight, const CallReply& reply, const Outcome& outcome);
+  std::chrono::nanoseconds RetryDelay(const Flight& flight, const CallReply& reply,
+                                      const Outcome& outcome, bool shared);
+  bool HasOthers() const;
+  bool IsToBlame(const Flight& flight, const CallReply& reply, const Outcome& outcome) const;
+  void SetAside(Request&& request);
+  void Blame(Request&& request, const Outcome& outcome);
+  void Absolve(Request* request);
+  void ArmSuspect();
+  void TakeSuspect();
   void SendInHalves(Flight&& flight, const Outcome& outcome);
   void Isolate(Request&& request, const Outcome& outcome);
+  void GiveUp(Request* request, const Outcome& outcome);
+  void GrowBatch(uint64_t now_ns);
   bool Hopeless(const Request& request);
-  bool FallBackToPlain(Peer& peer, const Outcome& outcome);
+  bool FallBackToPlain(const Flight& flight, const Outcome& outcome);
 
   void Wait(Request&& request, std::chrono::nanoseconds delay);
   void WakeWaiting();
@@ -132,16 +149,23 @@ class Lane {
   size_t signal_turn_ = 0;
   std::deque<Request> ready_;  // to be sent before anything pending
   std::unordered_map<uint64_t, Request> waiting_;
+  std::deque<Request> aside_;  // suspects, but the one that is being tried
+  bool suspect_due_ = false, suspect_out_ = false;
+  uint32_t blames_ = 0;  // since a suspect was delivered
+  TimerQueue::TimerId suspect_timer_ = 0;
   std::unordered_map<uint64_t, Flight> flying_;
-  uint64_t next_id_ = 1;
+  uint64_t next_id_ = 1, delivered_ = 0;  // delivered: requests
 
-  uint64_t batch_bytes_;  // max_batch_bytes, or less once a peer has refused that much
+  // max_batch_bytes, or less while a peer refuses that much; when that has last changed.
+  uint64_t batch_bytes_, batch_changed_ns_ = 0;
   // The least that was refused for its size, and when; nothing as large is tried again.
   uint64_t refused_bytes_ = UINT64_MAX, refused_at_ns_ = 0;
+  uint64_t held_bytes_ = 0;
   uint32_t isolation_budget_;
   uint64_t unwell_since_ns_ = 0;
   bool flush_due_ = false, pumping_ = false, draining_ = false, probe_when_empty_ = false;
   TimerQueue::TimerId flush_timer_ = 0;
+  base::LogLimiter blame_log_{30'000'000'000};
   std::minstd_rand random_{std::random_device{}()};
   int64_t counted_reachable_ = 0, counted_refusing_ = 0;
   // Timers and replies that come after the end find this gone.

@@ -62,6 +62,15 @@ base::Result<std::pair<std::string, uint16_t>> AddressOf(std::string_view endpoi
   return net::SplitHostPort(endpoint.substr(0, endpoint.find('/')));
 }
 
+// What a proxy that routes by name is to see; empty: the endpoint.
+std::string AuthorityOf(const Destination& destination) {
+  const auto address = AddressOf(destination.endpoint);
+  if (destination.server_name.empty() || !address.ok()) return "";
+  const bool bare_ipv6 = destination.server_name.find(':') != std::string::npos;
+  return (bare_ipv6 ? "[" + destination.server_name + "]" : destination.server_name) + ":" +
+         std::to_string(address->second);
+}
+
 // What every destination gets.
 struct Recipe {
   net::EventLoop& loop;
@@ -85,6 +94,7 @@ struct Recipe {
   ChannelOptions Channel(const Destination& destination) const {
     ChannelOptions channel;
     channel.endpoint = destination.endpoint;
+    channel.authority = AuthorityOf(destination);
     channel.max_in_flight = static_cast<size_t>(options.max_in_flight);
     channel.timeout = std::chrono::seconds(options.timeout_seconds);
     channel.headers = headers;

@@ -56,7 +56,8 @@ base::ConfigBlock Describe(Options& o) {
            .max = 1 << 30},
           {.key = "reassign_seconds",
            .value = &o.reassign_seconds,
-           .doc = "s; by trace_id, a destination dead for so long loses its traces to the others",
+           .doc = "s; by trace_id, a destination dead for so long, or that fills its share of the "
+                  "queue sooner, loses its traces to the others",
            .min = 1,
            .max = 86'400},
           {.key = "resolve_seconds",

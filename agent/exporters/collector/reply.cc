@@ -8,7 +8,6 @@ namespace weft::exporters::collector {
 namespace {
 
 constexpr size_t kMaxMessage = 240;
-constexpr size_t kMaxResponseBytes = 4 << 20;  // the specification's limit of a response
 
 enum : int {
   kOk = 0,
@@ -53,12 +52,17 @@ std::string Printable(std::string_view text) {
   return out;
 }
 
+// The words of gRPC in C++, Go and Python, of Java and .NET ("message exceeds … size"), of Rust
+// (with OUT_OF_RANGE).
 bool SaysTooLarge(std::string_view message) {
   std::string lower(message);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower.find("too large") != std::string::npos ||
-         lower.find("larger than") != std::string::npos;
+  const auto has = [&lower](std::string_view words) {
+    return lower.find(words) != std::string::npos;
+  };
+  return has("too large") || has("larger than") ||
+         (has("message") && has("exceeds") && has("size"));
 }
 
 bool ReadVarint(base::ByteReader& in, uint64_t* out) {
@@ -150,10 +154,11 @@ std::string ErrorText(const CallReply& reply) {
 
 // An answer that cannot be read is no success, and asking again would store the spans twice.
 void JudgeSuccess(const CallReply& reply, Outcome* out) {
-  if (reply.body.size() > kMaxResponseBytes ||
+  if (reply.unreadable ||
       !ParsePartialSuccess(reply.body.view(), &out->rejected_spans, &out->message)) {
     out->verdict = Verdict::kRejected;
     out->reason = "bad_response";
+    if (reply.unreadable) out->message = Printable(reply.message);
   } else {
     out->verdict = Verdict::kDelivered;
     out->reason = out->rejected_spans > 0 ? "partial_success" : "ok";
@@ -188,6 +193,10 @@ Outcome Judge(const CallReply& reply, bool retry_exhausted) {
     out.reason = "connection";
     return out;
   }
+  if (reply.unreadable) {
+    out.reason = "bad_response";
+    return out;
+  }
   switch (reply.status) {
     case kOk:
       JudgeSuccess(reply, &out);
@@ -195,19 +204,20 @@ Outcome Judge(const CallReply& reply, bool retry_exhausted) {
     case kCancelled:
     case kDeadlineExceeded:
     case kAborted:
-    case kOutOfRange:
     case kUnavailable:
     case kDataLoss:
       out.verdict = Verdict::kRetry;
       break;
     case kResourceExhausted:
+    case kOutOfRange:
       if (reply.retry_delay) {
         out.verdict = Verdict::kRetry;
       } else if (SaysTooLarge(reply.message)) {
         out.verdict = Verdict::kTooLarge;
         out.reason = "too_large";
       } else {
-        out.verdict = retry_exhausted ? Verdict::kRetry : Verdict::kRejected;
+        const bool again = retry_exhausted || reply.status == kOutOfRange;
+        out.verdict = again ? Verdict::kRetry : Verdict::kRejected;
       }
       break;
     case kUnauthenticated:

@@ -50,6 +50,9 @@ struct Request {
   uint64_t id = 0;
   std::vector<Item> items;         // one or more, all of one signal
   uint32_t attempts = 0;           // failed so far
+  uint32_t failed_alone = 0;       // of them as the only request that its peer had
+  bool suspect = false;            // the fault may be its own, and not the peer's
+  uint64_t delivered_before = 0;   // requests, when that was said
   bool peer_set_the_time = false;  // waits as long as the peer asked, whatever happens meanwhile
   TimerQueue::TimerId timer = 0;
 

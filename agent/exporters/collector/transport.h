@@ -23,6 +23,8 @@ struct CallReply {
   base::ByteBuffer body;                                 // Export…ServiceResponse
   std::optional<std::chrono::milliseconds> retry_delay;  // RetryInfo, Retry-After
   bool transport_error = false;      // no answer: not connected, reset, connection lost
+  bool unprocessed = false;          // and the peer has certainly done nothing with the request
+  bool unreadable = false;           // a success, perhaps, whose body is damaged or too large
   bool credentials_changed = false;  // since this call was made: it is worth asking again at once
 };
 

@@ -159,7 +159,7 @@ void GrpcSession::Start(GrpcCallRef call) {
   block.Add(":method", "POST");
   block.Add(":scheme", stream_->tls() != nullptr ? "https" : "http");
   block.Add(":path", call->path);
-  block.Add(":authority", options_.endpoint);
+  block.Add(":authority", options_.authority.empty() ? options_.endpoint : options_.authority);
   block.Add("te", "trailers");
   block.Add("content-type", "application/grpc");
   block.Add("user-agent", "weft");
@@ -285,10 +285,12 @@ void GrpcSession::FinishCall(GrpcCallRef call, uint32_t error_code) {
   if (call->refusal == Refusal::kNone && call->grpc_status == kGrpcOk) {
     call->refusal = call->reader.Finish(call->reply_encoding, &call->reply_body);
   }
-  if (call->refusal != Refusal::kNone) {
+  // A server that has failed is believed, whatever else it sent.
+  if (call->refusal != Refusal::kNone && call->grpc_status <= kGrpcOk) {
     bool is_large = call->refusal == Refusal::kTooLarge;
     reply.status = is_large ? kGrpcResourceExhausted : kGrpcInternal;
     reply.message = "reply: " + std::string(RefusalName(call->refusal));
+    reply.unreadable = true;
   } else if (call->grpc_status >= 0) {
     reply.status = call->grpc_status;
     reply.message = std::move(call->message);
@@ -306,6 +308,7 @@ void GrpcSession::FinishCall(GrpcCallRef call, uint32_t error_code) {
   } else {
     reply.status = kGrpcInternal;
     reply.message = "stream ended without grpc-status";
+    reply.unreadable = call->http_status == 200;
   }
   owner_.OnDone(std::move(call), std::move(reply));
 }

@@ -22,10 +22,10 @@
 
 namespace weft::net {
 
-// One call, from GrpcChannel::Call to `done`.
+// One call, from GrpcChannel::Call to `done`; it outlives that, and the channel, while its stream
+// still holds pieces of the payload.
 struct GrpcCall {
-  GrpcCall(base::ByteCredit& reply_credit, uint64_t max_reply_bytes)
-      : reply_body(reply_credit, max_reply_bytes) {}
+  explicit GrpcCall(uint64_t max_reply_bytes) : reply_body(reply_credit, max_reply_bytes) {}
 
   std::string path, encoding;
   base::Gathered payload;
@@ -40,6 +40,7 @@ struct GrpcCall {
   // The reply as far as it has come.
   int http_status = 0, grpc_status = -1;
   std::string message, details, reply_encoding;
+  base::ByteCredit reply_credit{UINT64_MAX / 2};  // replies are bounded one by one
   BodyIntake reply_body;
   GrpcUnaryReader reader;
   Refusal refusal = Refusal::kNone;

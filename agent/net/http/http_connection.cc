@@ -76,7 +76,8 @@ HttpPostReply HttpTransportFailure(std::string message) {
 struct HttpConnection::Reader {
   explicit Reader(uint64_t limit) {
     parser.header_limit(kMaxReplyHeadBytes);
-    parser.body_limit(boost::none);
+    // BufferBody has the limit. None at all would compare as less than any length.
+    parser.body_limit(UINT64_MAX);
     parser.eager(true);
     parser.get().body() = {&body, limit};
   }
@@ -125,6 +126,8 @@ void HttpConnection::OnBytes(base::ByteView bytes) {
     size_t used = reader_->parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
     bytes = bytes.subspan(std::min(used, bytes.size()));
     if (error == http::error::need_more || (!error && used == 0)) break;
+    if (error && reader_->parser.is_header_done())
+      return FinishDamaged("reply: " + error.message());
     if (error) return Abort("reply: " + error.message());
     // 100 Continue and the like come before the answer.
     if (reader_->parser.is_done() && reader_->parser.get().result_int() / 100 == 1) {
@@ -148,7 +151,7 @@ void HttpConnection::OnEnd() {
   stream_->Close();
 }
 
-void HttpConnection::Finish() {
+HttpPostReply HttpConnection::ReadHead() {
   auto& message = reader_->parser.get();
   HttpPostReply reply;
   reply.status = static_cast<int>(message.result_int());
@@ -156,6 +159,11 @@ void HttpConnection::Finish() {
   reply.content_type.assign(type.data(), type.size());
   auto after = message[http::field::retry_after];
   if (!after.empty()) reply.retry_after = RetryAfter({after.data(), after.size()});
+  return reply;
+}
+
+void HttpConnection::Finish() {
+  HttpPostReply reply = ReadHead();
   reply.body = std::move(reader_->body);
   const bool goes_on = reader_->parser.keep_alive();
   is_leaving_ = !goes_on;
@@ -167,6 +175,15 @@ void HttpConnection::Finish() {
   if (stream_->unsent() > 0) return stream_->Close();
   if (!goes_on) return stream_->CloseAfterFlush();
   owner_.OnIdle(*this);
+}
+
+// The server has answered, and may have done what it was asked for.
+void HttpConnection::FinishDamaged(std::string reason) {
+  HttpPostReply reply = ReadHead();
+  reply.unreadable = true;
+  reply.message = std::move(reason);
+  owner_.OnDone(std::exchange(post_, nullptr), std::move(reply));
+  stream_->Close();
 }
 
 void HttpConnection::Abort(const std::string& reason) {

@@ -66,7 +66,9 @@ class HttpConnection final : public StreamHandler {
  private:
   struct Reader;
 
+  HttpPostReply ReadHead();
   void Finish();
+  void FinishDamaged(std::string reason);
 
   EventLoop& loop_;
   Owner& owner_;

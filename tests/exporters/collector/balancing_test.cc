@@ -233,6 +233,89 @@ TEST(ByTrace, WithNobodyAliveEverythingIsKept) {
   EXPECT_EQ(answers.all.size(), 100u);
 }
 
+// A flow that fills a third of the queue within the grace of a destination that takes nothing, or
+// less than its share. `seconds_alive` of 30 it answers.
+struct Flow {
+  enum Kind { kBroken, kSilent, kSlow };
+  uint64_t busy = 0, pushed = 0, late = 0;
+  Answers answers;
+
+  void Run(Bench& bench, Kind kind) {
+    std::map<uint64_t, std::chrono::nanoseconds> silent_since;
+    for (int step = 0; step < 3000; ++step) {  // 30 s
+      bool taken = bench.Push(MakeTraces(1 + 30ull * pushed, 30)) == PushResult::kTaken;
+      taken ? ++pushed : ++busy;
+      bench.peer.Advance(milliseconds(10));
+      int slow_ones = step % 20 == 0 ? 1 : 0;
+      for (size_t c = 0; c < bench.peer.calls.size();) {
+        const bool sick = bench.peer.calls[c].peer == "b:4317";
+        if (sick && kind == kBroken) {
+          bench.peer.Break(c);
+        } else if (sick && (kind == kSilent || slow_ones-- <= 0)) {
+          ++c;
+        } else {
+          for (uint64_t id : SpanIds(bench.peer.calls[c].payload.view())) {
+            EXPECT_TRUE(answers.all.insert(id).second);
+            answers.by_peer[bench.peer.calls[c].peer].insert(id);
+          }
+          bench.peer.Succeed(c);
+        }
+      }
+    }
+  }
+};
+
+// 30 spans in 10 ms are some 200 KB/s; a third of it fills the queue in about 4 s.
+const Options kTightQueue = {.load_balancing = "trace_id",
+                             .max_batch_bytes = 4096,
+                             .queue_bytes = 256 << 10,
+                             .max_in_flight_bytes = 64 << 10};
+
+TEST(ByTrace, F14_OneDeadOfThreeCostsTheOthersUnderOnePercent) {
+  for (auto kind : {Flow::kBroken, Flow::kSilent, Flow::kSlow}) {
+    Bench bench(kTightQueue, kThree);
+    Flow flow;
+    flow.Run(bench, kind);
+    EXPECT_LT(flow.busy, 30u) << kind;
+    // All but what was sent or queued for the sick one has come to the living.
+    EXPECT_GT(flow.answers.all.size(), 30 * flow.pushed * 85 / 100) << kind;
+    // Nothing is lost, and it gets its traces back.
+    for (int i = 0; i < 300; ++i) {
+      bench.peer.Advance(milliseconds(100));
+      flow.answers.Answer(bench.peer, {});
+    }
+    EXPECT_TRUE(bench.exporter->idle()) << kind;
+    EXPECT_EQ(flow.answers.all.size(), 30 * flow.pushed);
+    EXPECT_EQ(bench.exporter->held_bytes(), 0u);
+    EXPECT_TRUE(bench.row.Balanced());
+    const size_t before = flow.answers.by_peer["b:4317"].size();
+    (void)bench.Push(MakeTraces(100'000'000, 300));
+    bench.peer.Advance(seconds(1));
+    flow.answers.Answer(bench.peer, {});
+    EXPECT_GT(flow.answers.by_peer["b:4317"].size(), before + 40) << kind;
+  }
+}
+
+TEST(ByTrace, WhenAllAreTooSlowEachKeepsItsTracesAndTheQueueSaysBusy) {
+  Bench bench(kTightQueue, kThree);
+  uint64_t pushed = 0, busy = 0;
+  for (int step = 0; step < 3000; ++step) {
+    bench.Push(MakeTraces(1 + 30 * pushed, 30)) == PushResult::kTaken ? ++pushed : ++busy;
+    bench.peer.Advance(milliseconds(10));
+    if (step % 20 != 0) continue;
+    std::set<std::string> answered;
+    for (size_t c = 0; c < bench.peer.calls.size();) {
+      if (!answered.insert(bench.peer.calls[c].peer).second)
+        ++c;
+      else
+        bench.peer.Succeed(c);
+    }
+  }
+  EXPECT_GT(busy, 1000u);
+  EXPECT_LE(bench.exporter->held_bytes(), 264u << 10);
+  EXPECT_EQ(bench.MetricValue("weft_exporter_collector_reassigned_spans_total"), 0);
+}
+
 // Destinations die, come back, leave and join while spans come in: nothing is lost or doubled.
 TEST(ByTrace, TheLedgerBalancesWhileTheRingChanges) {
   for (uint32_t seed = 1; seed <= 20; ++seed) {

@@ -29,6 +29,7 @@ struct HttpPeer {
         loop, options, credit, [this](net::Request&& request, net::Responder responder) {
           paths.push_back(request.path);
           authorization = request.Header("authorization");
+          host = request.Header("host");
           type = request.Header("content-type");
           net::Response response = answer ? answer(request) : net::Response{};
           if (response.status == 200) {
@@ -47,7 +48,7 @@ struct HttpPeer {
   std::unique_ptr<net::Listener> listener;
   std::function<net::Response(const net::Request&)> answer;
   std::vector<std::string> paths;
-  std::string authorization, type;
+  std::string authorization, type, host;
   std::multiset<uint64_t> ids;
 };
 
@@ -160,6 +161,21 @@ TEST(CollectorOverHttp, F11_APageOfSomeProxyIsNoSuccess) {
   EXPECT_EQ(agent.row.lost_total(), 3u);
 }
 
+TEST(CollectorOverHttp, F11_AnAnswerThatIsTooLargeIsCountedAndNotAskedForAgain) {
+  net::EventLoop loop;
+  HttpPeer peer(loop);
+  peer.answer = [&](const net::Request&) {
+    net::Response response;
+    response.body.assign((4 << 20) + 1, '\0');
+    return response;
+  };
+  Agent agent(loop, {.endpoint = peer.endpoint()});
+  (void)agent.exporter->Push(MakeSpans(1, 3));
+  ASSERT_TRUE(agent.Settle());
+  EXPECT_EQ(peer.paths.size(), 1u);
+  EXPECT_EQ(agent.row.lost_total(), 3u);
+}
+
 TEST(CollectorOverHttp, F9_ARotatedTokenIsUsedAtOnce) {
   const std::string path = (std::filesystem::temp_directory_path() / "weft_token_XXXXXX").string() +
                            std::to_string(::getpid());
@@ -239,10 +255,13 @@ TEST(CollectorOpen, F13_TlsFilesWithoutTlsAreRefused) {
 TEST(CollectorOpen, F14_ANameBehindDnsIsResolvedIntoItsAddresses) {
   net::EventLoop loop;
   HttpPeer peer(loop);
-  Agent agent(loop, {.endpoints = {"dns://localhost:" + std::to_string(peer.listener->port())}});
+  const std::string name = "localhost:" + std::to_string(peer.listener->port());
+  Agent agent(loop, {.endpoints = {"dns://" + name}});
   (void)agent.exporter->Push(MakeSpans(1, 3));
   ASSERT_TRUE(agent.Settle());
   EXPECT_EQ(peer.ids.size(), 3u);
+  // What routes by name is to find it.
+  EXPECT_EQ(peer.host, name);
 }
 
 }  // namespace

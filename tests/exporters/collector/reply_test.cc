@@ -40,6 +40,25 @@ TEST(Reply, F12_ExhaustedBySizeIsToldFromExhaustedByLoad) {
   EXPECT_EQ(JudgeStatus(8, "Request Too Large").verdict, Verdict::kTooLarge);
 }
 
+// As grpc-java, grpc-dotnet and tonic say it.
+TEST(Reply, F12_TheOtherWordsForTooLargeAreUnderstood) {
+  for (std::string text : {"gRPC message exceeds maximum size 4194304: 5000000",
+                           "Decompressed gRPC message exceeds maximum size 4194304",
+                           "Received message exceeds the maximum configured message size."})
+    EXPECT_EQ(JudgeStatus(8, text, false, true).verdict, Verdict::kTooLarge) << text;
+  const std::string tonic =
+      "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes";
+  EXPECT_EQ(JudgeStatus(11, tonic).verdict, Verdict::kTooLarge);
+  EXPECT_EQ(JudgeStatus(11, tonic).reason, "too_large");
+}
+
+TEST(Reply, F7_ARateThatIsExceededIsNoSize) {
+  for (std::string text : {"ingestion rate limit (15000000 bytes) exceeded while adding 10 bytes",
+                           "request rate exceeds the limit", "queue size exceeded"})
+    EXPECT_EQ(JudgeStatus(8, text, false, true).verdict, Verdict::kRetry) << text;
+  EXPECT_EQ(JudgeStatus(11, "read past the end").verdict, Verdict::kRetry);
+}
+
 TEST(Reply, F8_StatusesOfThePermanentKindAreRejections) {
   for (int status : {2, 3, 5, 6, 9, 13, 77, -1})
     EXPECT_EQ(JudgeStatus(status).verdict, Verdict::kRejected) << status;
@@ -83,6 +102,19 @@ TEST(Reply, F11_AnUnreadableResponseIsFinalAndCounted) {
     EXPECT_EQ(o.verdict, Verdict::kRejected) << bad;
     EXPECT_EQ(o.reason, "bad_response");
   }
+}
+
+TEST(Reply, F11_AnOversizedOrDamagedAnswerIsFinalAndCountedUnlessItTellsOfAFailure) {
+  CallReply reply;
+  reply.status = 8;
+  reply.message = "reply: too_large";
+  reply.unreadable = true;
+  EXPECT_EQ(Judge(reply, true).verdict, Verdict::kRejected);
+  EXPECT_EQ(Judge(reply, true).reason, "bad_response");
+  reply.http_status = 200;
+  EXPECT_EQ(Judge(reply, true).reason, "bad_response");
+  reply.http_status = 503;
+  EXPECT_EQ(Judge(reply, true).verdict, Verdict::kRetry);
 }
 
 TEST(Reply, MessagesAreCutAndMadePrintable) {

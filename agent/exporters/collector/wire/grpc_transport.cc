@@ -35,6 +35,8 @@ class GrpcTransport final : public Transport {
                     out.body = std::move(reply.body);
                     out.retry_delay = reply.retry_delay;
                     out.transport_error = reply.transport_error;
+                    out.unprocessed = reply.unprocessed;
+                    out.unreadable = reply.unreadable;
                     done(std::move(out));
                   });
   }

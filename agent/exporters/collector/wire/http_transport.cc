@@ -12,16 +12,15 @@ CallReply ToCallReply(net::HttpPostReply&& reply) {
   CallReply out;
   out.http_status = reply.status;
   out.transport_error = reply.transport_error;
+  out.unprocessed = reply.unprocessed;
   out.message = std::move(reply.message);
   out.retry_delay = reply.retry_after;
   out.body = std::move(reply.body);
   // A page of some proxy is no answer of a collector, whatever its status says (case F11). Without
   // a body there is nothing to be of the wrong type.
   const bool success = reply.status / 100 == 2;
-  if (success && !out.body.empty() && !reply.content_type.starts_with(kProtobuf)) {
-    out.body.clear();
-    out.body.Append("\xff");
-  }
+  out.unreadable = reply.unreadable ||
+                   (success && !out.body.empty() && !reply.content_type.starts_with(kProtobuf));
   return out;
 }
 
