@@ -1,7 +1,8 @@
 """What capture costs the programs that it observes: bench/run overhead, or OVERHEAD=name,… for some of the loads.
 
-A server stands on core 0, the load generator on core 1 beside weft; runs without and with weft follow each other in one
-boot. The figure is CPU (user + system) of the server per request, the median of the pairs. With weft the loads on nginx
+A server stands on core 0, the load generator on core 1 beside weft; runs without and with weft take turns in one boot.
+The figure is CPU (user + system) of the server per request: each run with weft is compared with the mean of the two
+without it that stand around it, so that a machine that drifts cancels out, and the median of these is quoted. With weft the loads on nginx
 are measured after WARM_SECONDS, when merge has stopped to wait for spans of SDKs in the server and in the generator: the
 state in which processes live. One more run with the kernel's own statistics says what weft's programs took in the
 kernel, the generator's side included."""
@@ -169,15 +170,21 @@ def measure_load(server, run):
         return [s / requests * 1e6 for s in spent] + [requests / seconds]
 
     off, on, rate_off, rate_on, agent_us, dropped = [], [], [], [], [], 0.0
-    for _ in range(measure.REPEATS):
+
+    def without():
         spent, rate = cost()
         off.append(spent), rate_off.append(rate)
+
+    without()
+    for _ in range(measure.REPEATS):
         with weft() as agent:
             spent, agents, rate = cost(agent.process.pid)
             on.append(spent), agent_us.append(agents), rate_on.append(rate)
             dropped += agent.metric("weft_capture_dropped_records_total")
+        without()
+    around = [(before + after) / 2 for before, after in zip(off, off[1:])]
     return {"server_us_per_request": spread(off), "with_weft_us": spread(on),
-            "added_percent": spread([100 * (b / a - 1) for a, b in zip(off, on)]),
+            "added_percent": spread([100 * (b / a - 1) for a, b in zip(around, on)]),
             "requests_per_s": spread(rate_off), "requests_per_s_with_weft": spread(rate_on),
             "agent_us_per_request": spread(agent_us), "records_dropped": dropped, **in_kernel(run)}
 
