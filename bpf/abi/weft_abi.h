@@ -43,7 +43,7 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI_VERSION 4
+#define WEFT_ABI_VERSION 5
 
 #ifdef __cplusplus
 #define WEFT_ABI_ASSERT(condition, text) static_assert(condition, text)
@@ -232,5 +232,10 @@ struct weft_message_end_key {
 	__u32 _pad;
 };
 WEFT_ABI_LAYOUT(weft_message_end_key, 16, _pad, 12);
+
+/* `ends_told`: at this place, how many connections have had an entry in `message_ends`. The agent
+ * counts; where it is 0, programs need not look for an entry. A power of two of __u32. */
+#define WEFT_ENDS_TOLD 4096
+#define WEFT_ENDS_TOLD_PLACE(cookie) ((cookie) & (WEFT_ENDS_TOLD - 1))
 
 #endif /* WEFT_ABI_H */

@@ -106,6 +106,15 @@ struct {
 	__type(value, __u64);
 } message_ends SEC(".maps");
 
+/* Whether to look for one: WEFT_ENDS_TOLD_PLACE of a cookie. The agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, WEFT_ENDS_TOLD * sizeof(__u32));
+} ends_told SEC(".maps");
+
 /* Programs write, the agent reads; never dies. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

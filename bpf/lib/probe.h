@@ -85,6 +85,18 @@ static __always_inline int probe__dismissed(struct sock *sk, struct socket_state
 	return s->verdict == VERDICT_TLS ? probe__ciphertext(sk, s, call, moved) : 0;
 }
 
+/* Once somebody uses sendmmsg and recvmmsg, every message of such a call is counted. */
+static __always_inline bool probe__needs_no_memory(const struct socket_state *s,
+						   const struct direction_state *d,
+						   const struct data *data)
+{
+#ifdef WEFT_STATE_HASH
+	return false; /* the memory was noted when the call began */
+#else
+	return !mmsg_seen && stream__is_length_only(s, d, data);
+#endif
+}
+
 /* A call that moved bytes, or met the end of the stream, on a TCP socket. `memory` is that of the
  * call, unless it does not hold what the call moved. */
 static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int ret,
@@ -135,7 +147,8 @@ static __always_inline int probe__tcp_work(struct sock *sk, struct work *w, int 
 	how = stream__turn(s, direction) | may_start;
 	buffer->kind = BUFFER_NONE;
 	buffer->iovec_count = 0;
-	if (likely(memory && socket__has_file(sk)))
+	stream__meet_end(s, d, direction, data);
+	if (likely(memory) && !probe__needs_no_memory(s, d, data) && likely(socket__has_file(sk)))
 		read__where(d, task, memory, direction, buffer);
 	if (unlikely(s->verdict == VERDICT_UNKNOWN)) {
 		if (s->flags & SOCKET_JOINED)

@@ -10,23 +10,53 @@
 #include "lib/go.h"
 #endif
 
+/* The entry for this direction, where it may have one: a look into a hash costs as much as the rest
+ * of a call inside a body. */
+static __always_inline __u64 *stream__told_end(const struct weft_message_end_key *key)
+{
+	__u32 zero = 0;
+	__u32 *told = bpf_map_lookup_elem(&ends_told, &zero);
+
+	if (!told || !told[WEFT_ENDS_TOLD_PLACE(key->cookie)])
+		return NULL;
+	return bpf_map_lookup_elem(&message_ends, key);
+}
+
 /* How much of the call is copied, and from where. Within the budget: its start. Beyond it, only
  * lengths travel, unless the agent has said that the message ends inside this call. */
-static __always_inline void stream__spend_budget(struct socket_state *s, struct direction_state *d,
-						 __u32 direction, bool readable, struct data *data)
+static __always_inline void stream__meet_end(struct socket_state *s, struct direction_state *d,
+					     __u32 direction, struct data *data)
 {
-	if (unlikely(data->length > d->budget)) {
-		struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
-		__u64 *end = bpf_map_lookup_elem(&message_ends, &key);
+	struct weft_message_end_key key = {.cookie = s->cookie, .direction = direction};
+	__u64 *end;
 
-		if (end && *end < data->position + data->length) {
-			if (*end >= data->position) {
-				data->offset = *end - data->position;
-				d->budget = settings.head_bytes;
-			}
-			bpf_map_delete_elem(&message_ends, &key);
-		}
+	if (likely(data->length <= d->budget))
+		return;
+	end = stream__told_end(&key);
+	if (!end || *end >= data->position + data->length)
+		return;
+	if (*end >= data->position) {
+		data->offset = *end - data->position;
+		d->budget = settings.head_bytes;
 	}
+	bpf_map_delete_elem(&message_ends, &key);
+}
+
+/* After the meeting of an end: will only the call's length travel? Then where its memory lies need
+ * not be asked. */
+static __always_inline bool stream__is_length_only(const struct socket_state *s,
+						   const struct direction_state *d,
+						   const struct data *data)
+{
+	if (s->verdict == VERDICT_HTTP1)
+		return !d->budget;
+	return s->verdict == VERDICT_HTTP2 && !d->frames_lost && d->frame_is_data &&
+	       d->frame_left >= data->length;
+}
+
+static __always_inline void stream__spend_budget(struct direction_state *d, bool readable,
+						 struct data *data)
+{
 	if (!readable)
 		return; /* a file's bytes cost nothing of the budget */
 	data->want = data->length - data->offset;
@@ -39,7 +69,7 @@ static __always_inline void stream__http1(struct socket_state *s, struct directi
 					  struct call *call, struct data *data,
 					  struct user_buffer *buffer)
 {
-	stream__spend_budget(s, d, call->direction, buffer->kind != BUFFER_NONE, data);
+	stream__spend_budget(d, buffer->kind != BUFFER_NONE, data);
 	if (data->want && !read__fetch(d, call->direction, data->length, buffer))
 		data->want = 0;
 	if (data->want && !buffer->iovec_count) {
@@ -150,6 +180,7 @@ static __always_inline void stream__plaintext(struct socket_state *s, struct cal
 	buffer->iovec_count = 0;
 	d->end += length;
 	how = stream__turn(s, call->direction & 1) | CALL_MAY_START;
+	stream__meet_end(s, d, call->direction, &data);
 	if (s->verdict == VERDICT_UNKNOWN && !stream__judge(s, call, &data, buffer, how))
 		return;
 	stream__record(s, call, &data, buffer);

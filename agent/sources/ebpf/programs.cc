@@ -16,6 +16,7 @@
 #include "abi/weft_abi.h"
 #include "conn.skel.h"
 #include "conn_hash.skel.h"
+#include "sources/ebpf/message_ends.h"
 #include "sources/ebpf/outboxes.h"
 
 namespace weft::sources::ebpf {
@@ -79,7 +80,7 @@ struct Programs::State {
   Outboxes outboxes;
   std::vector<struct ring_buffer*> rings;
   std::vector<int> ring_maps;
-  int message_ends = -1;  // the map, by descriptor of its object
+  MessageEnds message_ends;
   Visit visit{nullptr, 0};
 
   base::Status Prepare(const Options& options);
@@ -191,7 +192,10 @@ base::Status Programs::LoadConn(StateIn state_in) {
   if (in_hashes) state_->conn->SetMaxEntries("sockets", state_->max_connections);
   ScaleMaps(*state_->conn);
   if (base::Status loaded = state_->conn->Load(); !loaded.ok()) return loaded;
-  state_->message_ends = state_->conn->MapFd("message_ends");
+  if (base::Status mapped = state_->message_ends.Map(state_->conn->MapFd("message_ends"),
+                                                     state_->conn->MapFd("ends_told"));
+      !mapped.ok())
+    return mapped;
   for (uint32_t cpu = 0; cpu < state_->cpus; ++cpu)
     if (base::Status made = MakeRing(cpu, state_->settings.ring_bytes); !made.ok()) return made;
   return state_->outboxes.Map(state_->conn->MapFd("outboxes"), state_->cpus,
@@ -284,16 +288,11 @@ std::vector<CgroupDrops> Programs::DropsByCgroup() const {
 
 void Programs::SetMessageEnd(model::ConnectionId connection, model::Direction direction,
                              uint64_t position) {
-  weft_message_end_key key = {connection, static_cast<uint32_t>(direction), 0};
-  // A full map means that a later head is seen by its length only; the parser resyncs.
-  bpf_map_update_elem(state_->message_ends, &key, &position, BPF_ANY);
+  state_->message_ends.Set(connection, direction, position);
 }
 
 void Programs::ClearMessageEnds(model::ConnectionId connection) {
-  for (uint32_t direction : {WEFT_SEND, WEFT_RECEIVE}) {
-    weft_message_end_key key = {connection, direction, 0};
-    bpf_map_delete_elem(state_->message_ends, &key);
-  }
+  state_->message_ends.Clear(connection);
 }
 
 std::vector<FeatureReport> DescribeFeatures(const base::Status& outcome,
