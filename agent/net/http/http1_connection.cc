@@ -358,7 +358,7 @@ void Http1Session::Shutdown() {
 }
 
 void Http1Session::Sweep(Deadline now) {
-  if (stuck_.Check(stream_.unsent(), now, context_.options.body_timeout)) return stream_.Close();
+  if (stuck_.Check(stream_, now, context_.options)) return stream_.Close();
   if (state_ == State::kServing || state_ == State::kDone || stream_.unsent() > 0) return;
   if (state_ == State::kBody && IsTooSlow(body_->size(), now - body_start_, context_.options)) {
     return Refuse(Refusal::kTooSlow);
