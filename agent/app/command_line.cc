@@ -13,6 +13,7 @@
 #include "app/about/features.h"
 #include "app/about/metrics_reference.h"
 #include "app/config.h"
+#include "app/descriptors.h"
 #include "app/pipeline.h"
 #include "app/privileges.h"
 #include "app/settings.h"
@@ -71,6 +72,12 @@ int Run(const ConfigFlags& flags, const std::string& log_level) {
   // Buffers of one request are those of the next: without this every other one is given to the
   // kernel and faulted in again (bench/README.md).
   base::KeepFreedMemory(16 << 20);
+  const uint64_t descriptors = RaiseDescriptorLimit();
+  if (FitConnections(descriptors, &settings))
+    spdlog::warn(
+        "only {} file descriptors: receivers take fewer connections than max_connections; "
+        "raise LimitNOFILE (ulimit -n)",
+        descriptors);
   KeepCapabilities(NeededToStart(settings));
 
   Pipeline pipeline(settings);

@@ -117,6 +117,9 @@ struct ListenerOptions {
       10'000};  // from the first byte (or accept) to the end of the head
   std::chrono::milliseconds body_timeout{
       30'000};  // from the head to the last byte; also for a response to leave
+  // HTTP/1.1: what a service may take; then 503 + Retry-After. A client of HTTP/2 says itself when
+  // it has had enough. Once the client has sent its end, header_timeout.
+  std::chrono::milliseconds answer_timeout{60'000};
   std::chrono::milliseconds idle_timeout{300'000};  // no request open and nothing received
   std::string name = "listener";                    // the value of the metrics' label `listener`
   base::MetricRegistry* metrics = nullptr;  // must outlive the Listener; null: counted privately

@@ -6,6 +6,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string wrong = weft::protocols::otlp::TryJson({data, size});
+  if (wrong.empty()) wrong = weft::protocols::otlp::TrySignalsJson({data, size});
   if (!wrong.empty()) {
     std::fprintf(stderr, "%s\n", wrong.c_str());
     std::abort();

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "grpc_peer.h"
 #include "harness.h"
+#include "net/http/connection.h"
 #include "net/http/grpc_framing.h"
 
 namespace weft::net {
@@ -41,6 +42,17 @@ std::string GrpcHead(uint32_t stream, uint8_t flags = 4, std::string_view extra 
                Literal(":method", "POST") + Literal(":scheme", "http") + Literal(":path", "/a/b") +
                    Literal(":authority", "x") + Literal("content-type", "application/grpc") +
                    std::string(extra));
+}
+
+// A head without a field: nine bytes for a stream.
+std::string EmptyHead(uint32_t stream) { return Frame(1, 4, stream, ""); }
+
+// What `make` says for so many streams of a client, the first of which is `first`.
+template <typename Make>
+std::string ForStreams(uint32_t first, uint32_t count, Make&& make) {
+  std::string out;
+  for (uint32_t i = 0; i < count; ++i) out += make(first + 2 * i);
+  return out;
 }
 
 // A raw HTTP/2 client that reads frames; headers come out as "name: value\n", DATA as it is.
@@ -299,18 +311,19 @@ TEST(GrpcServer, OtherHttp2RequestsAreOrdinaryHttp) {
   EXPECT_THAT(client.ReadUntil("GET /p?q=1"), HasSubstr("GET /p?q=1"));
 }
 
+int64_t ClosedFor(base::MetricRegistry& metrics, const std::string& reason) {
+  return metrics
+      .Get(base::MetricKind::kCounter, "weft_net_abusive_connections_total", "",
+           {{"listener", "listener"}, {"reason", reason}})
+      .value();
+}
+
 // Case F35. Each of these must cost the client its connection.
 TEST(GrpcServer, FloodsCloseTheConnection) {
   base::MetricRegistry metrics;
   ListenerOptions options;
   options.metrics = &metrics;
   Server server(options);
-  auto closed_for = [&](const std::string& reason) {
-    return metrics
-        .Get(base::MetricKind::kCounter, "weft_net_abusive_connections_total", "",
-             {{"listener", "listener"}, {"reason", reason}})
-        .value();
-  };
   auto repeat = [](std::string_view one, int times) {
     std::string out;
     for (int i = 0; i < times; ++i) out += one;
@@ -328,8 +341,12 @@ TEST(GrpcServer, FloodsCloseTheConnection) {
                GrpcHead(1, 0) + repeat(Frame(9, 0, 1, Literal("a", std::string(120, 'x'))), 600)),
            std::tuple("window update", "frame_flood",
                       repeat(Frame(8, 0, 0, std::string("\0\0\0\1", 4)), 3000)),
+           // Our SETTINGS are never acknowledged, so that nghttp2 alone refuses what is too much.
+           std::tuple("streams over the limit", "frame_flood",
+                      ForStreams(1, 128, [](uint32_t id) { return GrpcHead(id); }) +
+                          ForStreams(257, 3000, [](uint32_t id) { return EmptyHead(id); })),
        }) {
-    const int64_t before = closed_for(reason);
+    const int64_t before = ClosedFor(metrics, reason);
     RawClient client(server.port());
     client.Send(std::string(kPreface) + Frame(4, 0, 0, ""));
     if (std::string_view(name) == "rapid reset") {
@@ -340,7 +357,7 @@ TEST(GrpcServer, FloodsCloseTheConnection) {
       client.Send(flood);
     }
     EXPECT_TRUE(client.WaitClosed()) << name;
-    EXPECT_EQ(closed_for(reason), before + 1) << name;
+    EXPECT_EQ(ClosedFor(metrics, reason), before + 1) << name;
   }
   // An honest client is served all the while.
   GrpcClient honest(server.endpoint());
@@ -348,8 +365,8 @@ TEST(GrpcServer, FloodsCloseTheConnection) {
   EXPECT_TRUE(honest.Call("x", &reply).ok());
 }
 
-std::string GetHead() {
-  return Frame(1, 5, 1,
+std::string GetHead(uint32_t stream = 1) {
+  return Frame(1, 5, stream,
                Literal(":method", "GET") + Literal(":scheme", "http") + Literal(":path", "/") +
                    Literal(":authority", "x"));
 }
@@ -379,6 +396,105 @@ TEST(GrpcServer, WindowsOpenedByAByteAtATimeAreAFlood) {
   EXPECT_LT(crumbs, 3000);
 }
 
+// Heads and bodies that nghttp2 itself answers with RST_STREAM. Whether they are called a flood of
+// frames or of resets depends on how they arrive.
+TEST(GrpcServer, StreamsThatMakeUsResetThemCloseTheConnection) {
+  for (bool is_malformed : {true, false}) {
+    base::MetricRegistry metrics;
+    ListenerOptions options;
+    options.metrics = &metrics;
+    Server server(options);
+    RawClient client(server.port());
+    client.Send(std::string(kPreface) + Frame(4, 0, 0, ""));
+    for (uint32_t id = 1; id < 6000; id += 2) {
+      const std::string request =
+          is_malformed ? GrpcHead(id, 5, Literal("connection", "keep-alive"))
+                       : GrpcHead(id, 4, Literal("content-length", "0")) + Frame(0, 0, id, "x");
+      if (!client.Send(request)) break;
+    }
+    EXPECT_TRUE(client.WaitClosed()) << is_malformed;
+    EXPECT_EQ(ClosedFor(metrics, "frame_flood") + ClosedFor(metrics, "rapid_reset"), 1);
+  }
+}
+
+// Frames that bring a request make up for some that do not; what is owed to a client that does not
+// read is bounded all the same.
+TEST(GrpcServer, WhatIsOwedToAClientThatDoesNotReadIsBounded) {
+  base::MetricRegistry metrics;
+  ListenerOptions options;
+  options.metrics = &metrics;
+  size_t size = 64 << 20;
+  std::promise<void> served[10];
+  size_t requests = 0;
+  Server server(options, 1 << 20, [&](Request&&, Responder responder) {
+    Response response;
+    if (requests < std::size(served)) served[requests++].set_value();
+    response.body.assign(std::exchange(size, 1), 'x');
+    responder.Send(std::move(response));
+  });
+  RawClient client(server.port());
+  // Windows as large as they can be, so that the answer stands in the way of all others.
+  client.Send(std::string(kPreface) + Frame(4, 0, 0, std::string("\0\4\x7f\xff\xff\xff", 6)) +
+              RawHttp2::WindowUpdate(0, 0x7fff0000 - 65535) + GetHead());
+  // Each further request fills what we hold of that answer, until the kernel takes no more.
+  for (uint32_t id = 1; std::promise<void> & one : served) {
+    one.get_future().wait();
+    server.thread.Do([] {});
+    if (id < 19) client.Send(GetHead(id += 2));
+  }
+  std::string ping;
+  for (int i = 0; i < 8; ++i) ping += Frame(6, 0, 0, "12345678");
+  client.Send(ForStreams(21, 100, [&](uint32_t id) { return ping + GetHead(id); }) +
+              ForStreams(221, 18, [](uint32_t id) { return GrpcHead(id); }) +
+              ForStreams(257, 600, [](uint32_t id) { return EmptyHead(id); }));
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (ClosedFor(metrics, "frame_flood") == 0 && std::chrono::steady_clock::now() < until) {
+    server.thread.Do([] {});
+  }
+  EXPECT_EQ(ClosedFor(metrics, "frame_flood"), 1);
+}
+
+// Fewer than what a client may have sent before it has seen our SETTINGS.
+TEST(GrpcServer, AFewStreamsOverTheLimitAreRefusedOnly) {
+  std::vector<Responder> waiting;
+  Server server({}, 1 << 20,
+                [&](Request&&, Responder responder) { waiting.push_back(std::move(responder)); });
+  RawClient client(server.port());
+  client.Send(std::string(kPreface) + Frame(4, 0, 0, "") +
+              ForStreams(1, 300, [](uint32_t id) { return GetHead(id); }) +
+              Frame(6, 0, 0, "all here"));
+  EXPECT_THAT(client.ReadUntil("all here"), HasSubstr("all here"));
+  server.thread.Do([&] {
+    EXPECT_EQ(waiting.size(), 128u);
+    for (Responder& responder : waiting) {
+      Response response;
+      response.body = "served";
+      responder.Send(std::move(response));
+    }
+  });
+  EXPECT_THAT(client.ReadUntil("served"), HasSubstr("served"));
+}
+
+// Case F33.
+TEST(StuckOutput, IsWhatLeavesSlowerThanTheLeastSpeed) {
+  ListenerOptions options;
+  options.body_timeout = std::chrono::seconds(30);
+  options.min_body_bytes_per_second = 500;
+  StuckOutput stuck;
+  Deadline now{std::chrono::hours(1)};
+  auto check = [&](uint64_t unsent, uint64_t sent) {
+    now += std::chrono::seconds(20);
+    return stuck.Check(unsent, sent, now, options);
+  };
+  EXPECT_FALSE(check(1000, 0));
+  EXPECT_FALSE(check(900, 15'000));  // the least speed
+  EXPECT_FALSE(check(2000, 15'100));
+  EXPECT_FALSE(check(0, 17'100));  // all of it
+  EXPECT_FALSE(check(1000, 17'100));
+  EXPECT_FALSE(check(999, 17'101));
+  EXPECT_TRUE(check(1500, 17'102));  // a byte now and then, and more of ours
+}
+
 // Case F33.
 TEST(GrpcServer, SlowHeadBodyAndIdleConnectionsAreEnded) {
   ListenerOptions options;
@@ -394,6 +510,27 @@ TEST(GrpcServer, SlowHeadBodyAndIdleConnectionsAreEnded) {
   EXPECT_TRUE(head.WaitClosed());
   EXPECT_THAT(body.ReadResponse(), HasSubstr("grpc-status: 4\n"));
   EXPECT_TRUE(idle.WaitClosed());
+}
+
+// A head that is refused is over: what is served meanwhile has no deadline of a head.
+TEST(GrpcServer, RefusedHeadLeavesTheConnectionAlone) {
+  std::optional<Responder> waiting;
+  ListenerOptions options;
+  options.header_timeout = milliseconds(60);
+  Server server(options, 1 << 20,
+                [&](Request&&, Responder responder) { waiting.emplace(std::move(responder)); });
+  RawHttp2 http2(server.port()), late(server.port());
+  http2.client.Send(GetHead() + GrpcHead(3, 5, Literal("connection", "keep-alive")));
+  // Made after the head was refused, so that its deadline comes later.
+  late.client.Send(GrpcHead(1, 0));
+  EXPECT_TRUE(late.client.WaitClosed());
+  server.thread.Do([&] {
+    ASSERT_TRUE(waiting.has_value());
+    Response response;
+    response.body = "still here";
+    waiting->Send(std::move(response));
+  });
+  EXPECT_THAT(http2.ReadResponse(), HasSubstr("still here"));
 }
 
 // Case F35: one entry of the table, named again and again by one byte each.

@@ -137,6 +137,11 @@ class RawClient {
     return std::chrono::steady_clock::now() < until;
   }
   void FinishSending() { shutdown(fd_, SHUT_WR); }
+  // The end of this client will be a RST.
+  void ResetOnClose() {
+    linger now{1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
 
  private:
   bool ReadSome(std::string* out, int wait_ms, size_t most = SIZE_MAX) {

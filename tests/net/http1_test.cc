@@ -1,6 +1,7 @@
 // HTTP/1.1 on a Listener, by raw sockets.
 #include <gmock/gmock.h>
 
+#include "base/metrics.h"
 #include "harness.h"
 #include "net/http_client.h"
 
@@ -282,6 +283,109 @@ TEST(Http1, ConnectionsBeyondTheCapAreClosedAtOnceAndCounted) {
   RawClient fourth(server.port());
   fourth.Send(Post("four"));
   EXPECT_THAT(fourth.ReadUntil("four"), StartsWith("HTTP/1.1 200"));
+}
+
+// Answers that wait, as for a collector that is down.
+class Http1Waiting : public testing::Test {
+ protected:
+  void Open(ListenerOptions options) {
+    options.metrics = &metrics;
+    server.emplace(options, 1 << 20, [&](Request&&, Responder responder) {
+      waiting.push_back(std::move(responder));
+      has_request.set_value();
+    });
+  }
+  // False when it is still there after 5 s.
+  bool ConnectionEnds() {
+    auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (server->listener->connections() != 0) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      server->thread.Do([] {});
+    }
+    return true;
+  }
+  void TearDown() override {
+    server->thread.Do([&] { waiting.clear(); });
+    server.reset();
+  }
+
+  base::MetricRegistry metrics;
+  std::vector<Responder> waiting;
+  std::promise<void> has_request;
+  std::optional<Server> server;
+};
+
+TEST_F(Http1Waiting, ClientThatResetIsNotWaitedFor) {
+  Open({});
+  {
+    RawClient client(server->port());
+    client.Send(Post("x"));
+    has_request.get_future().wait();
+    client.ResetOnClose();
+  }
+  EXPECT_TRUE(ConnectionEnds());
+}
+
+TEST_F(Http1Waiting, ClientThatSentItsEndHasTheTimeOfAHead) {
+  ListenerOptions options;
+  options.header_timeout = milliseconds(60);
+  Open(options);
+  { RawClient(server->port()).Send(Post("x")); }
+  has_request.get_future().wait();
+  EXPECT_TRUE(ConnectionEnds());
+}
+
+TEST_F(Http1Waiting, ServiceThatDoesNotAnswerIsAnsweredFor) {
+  ListenerOptions options;
+  options.header_timeout = options.answer_timeout = milliseconds(60);
+  Open(options);
+  RawClient client(server->port());
+  client.Send(Post("x"));
+  std::string got = client.ReadToEnd();
+  EXPECT_THAT(got, StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(got, HasSubstr("retry-after: 1\r\n"));
+  EXPECT_EQ(metrics
+                .Get(base::MetricKind::kCounter, "weft_net_refused_requests_total", "",
+                     {{"listener", "listener"}, {"reason", "no_answer"}})
+                .value(),
+            1);
+  // Too late, and harmless.
+  server->thread.Do([&] { waiting[0].Send({}); });
+}
+
+TEST(Http1, HalfClosedClientGetsItsAnswer) {
+  std::optional<Responder> waiting;
+  std::promise<void> has_request;
+  Server server({}, 1 << 20, [&](Request&&, Responder responder) {
+    waiting.emplace(std::move(responder));
+    has_request.set_value();
+  });
+  RawClient client(server.port());
+  client.Send(Post("x"));
+  client.FinishSending();
+  has_request.get_future().wait();
+  server.thread.Do([&] {
+    Response response;
+    response.body = "late but here";
+    waiting->Send(std::move(response));
+  });
+  EXPECT_THAT(client.ReadToEnd(), HasSubstr("late but here"));
+}
+
+// More output than we hold, which the kernel takes at once: nothing is stuck, so nothing will tell
+// us to go on.
+TEST(Http1, PipelinedRequestsGoOnAfterOutputThatLeftAtOnce) {
+  constexpr int kRequests = 60;
+  Server server({}, 1 << 20, [](Request&&, Responder responder) {
+    Response response;
+    response.body.assign(40'000, 'x');
+    responder.Send(std::move(response));
+  });
+  RawClient client(server.port());
+  std::string all;
+  for (int i = 0; i < kRequests; ++i) all += "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+  client.Send(all);
+  EXPECT_GE(client.ReadSize(kRequests * 40'000).size(), kRequests * 40'000u);
 }
 
 TEST(Http1, CloseLetsTheRunningRequestFinish) {

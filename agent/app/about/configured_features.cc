@@ -1,5 +1,7 @@
 #include "app/about/configured_features.h"
 
+#include "app/descriptors.h"
+
 namespace weft::app {
 namespace {
 
@@ -65,6 +67,7 @@ std::vector<Feature> ConfiguredFeatures(const Settings& settings) {
   std::vector<Feature> out;
   AddReceivers(settings, &out);
   AddExporters(settings, &out);
+  out.push_back(DescriptorFeature(DescriptorLimit(), settings));
   out.push_back({"console.admin", true, "http://" + settings.console.admin_endpoint, ""});
   out.push_back({"console.query", true, "http://" + settings.console.query_endpoint, ""});
   return out;

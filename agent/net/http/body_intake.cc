@@ -31,6 +31,7 @@ const RefusalText& TextOf(Refusal refusal) {
       {"expectation", "expectation is not supported", 417, kGrpcUnimplemented},
       {"peer_share", "too many unfinished requests of this peer now", 503, kGrpcUnavailable},
       {"too_slow", "request body comes too slowly", 408, kGrpcDeadlineExceeded},
+      {"no_answer", "no answer yet, come again", 503, kGrpcUnavailable},
   };
   return kTexts[static_cast<size_t>(refusal)];
 }
@@ -41,7 +42,8 @@ std::string_view RefusalName(Refusal refusal) { return TextOf(refusal).name; }
 
 Response RefusalResponse(Refusal refusal, bool is_grpc) {
   const RefusalText& text = TextOf(refusal);
-  const bool may_retry = refusal == Refusal::kNoCredit || refusal == Refusal::kPeerShare;
+  const bool may_retry = refusal == Refusal::kNoCredit || refusal == Refusal::kPeerShare ||
+                         refusal == Refusal::kNoAnswer;
   Response out;
   if (is_grpc) {
     out.grpc_status = text.grpc_status;

@@ -28,8 +28,9 @@ enum class Refusal : uint8_t {
   kExpectation,  // Expect with something other than 100-continue
   kPeerShare,    // the peer's unfinished bodies hold too much of a scarce credit
   kTooSlow,      // the body came, but by drops
+  kNoAnswer,     // HTTP/1.1: the service has not answered
 };
-inline constexpr size_t kRefusals = 15;
+inline constexpr size_t kRefusals = 16;
 std::string_view RefusalName(Refusal refusal);
 Response RefusalResponse(Refusal refusal, bool is_grpc);
 

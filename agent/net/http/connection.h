@@ -2,10 +2,12 @@
 // connection drives its protocol once the first bytes told which one it is. Internal to this room.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "base/metrics.h"
 #include "net/event_loop.h"
@@ -94,19 +96,31 @@ std::shared_ptr<ProtocolSession> MakeHttp2Session(ServerContext& context, Stream
 // Splits "/path?query", also behind "http://host".
 void SetTarget(std::string_view target, Request* request);
 
-// Output that makes no progress for `timeout` means that nobody reads it.
+// Output of which less than the least speed of a body leaves in body_timeout has nobody who reads
+// it. What we add to it is no progress, nor is a byte now and then.
 class StuckOutput {
  public:
   // True when it is time to close.
-  bool Check(size_t unsent, Deadline now, std::chrono::milliseconds timeout) {
-    if (unsent == 0 || unsent != last_unsent_) since_ = now;
-    last_unsent_ = unsent;
-    return unsent != 0 && now - since_ > timeout;
+  bool Check(uint64_t unsent, uint64_t sent, Deadline now, const ListenerOptions& options) {
+    const bool was_waiting = std::exchange(is_waiting_, unsent != 0);
+    if (unsent == 0) return false;
+    const double seconds = std::chrono::duration<double>(options.body_timeout).count();
+    const auto least = static_cast<uint64_t>(
+        std::max(1.0, static_cast<double>(options.min_body_bytes_per_second) * seconds));
+    if (!was_waiting || sent - sent_before_ >= least) {
+      sent_before_ = sent;
+      since_ = now;
+    }
+    return now - since_ > options.body_timeout;
+  }
+  bool Check(const Stream& stream, Deadline now, const ListenerOptions& options) {
+    return Check(stream.unsent(), stream.sent(), now, options);
   }
 
  private:
-  size_t last_unsent_ = 0;
+  uint64_t sent_before_ = 0;
   Deadline since_{};
+  bool is_waiting_ = false;
 };
 
 }  // namespace weft::net

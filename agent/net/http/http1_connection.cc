@@ -103,6 +103,8 @@ class Http1Session final : public ProtocolSession,
   void Refuse(Refusal refusal);
   void Write(const Response& response);
   void Continue();
+  bool ConsumePending();
+  void Settle();
   bool idle() const { return state_ == State::kHead && pending_.empty(); }
 
   ServerContext& context_;
@@ -114,6 +116,7 @@ class Http1Session final : public ProtocolSession,
   base::ByteBuffer pending_;  // received, not yet consumed: a partial head or chunk header, or
                               // pipelined requests
   size_t scanned_ = 0;
+  bool is_held_up_ = false;  // Consume stopped because of output that has not left
   bool consuming_ = false, head_started_ = false, keep_alive_ = true, ended_ = false,
        is_shut_down_ = false;
   uint64_t trusted_bytes_ = 0;
@@ -143,23 +146,37 @@ void Http1Session::OnBytes(base::ByteView bytes) {
     pending_ = std::move(rest);
   }
   if (!bytes.empty()) pending_.Append(bytes.subspan(Consume(bytes)));
-  stream_.SetReading(state_ != State::kServing && stream_.unsent() < Stream::kHighWater);
-  stream_.Flush();
+  Settle();
 }
 
 // Goes on with what was left over while a request was being served or output was stuck.
 void Http1Session::Continue() {
-  if (consuming_ || state_ == State::kServing || state_ == State::kDone) return;
-  if (!pending_.empty()) {
-    base::ByteBuffer input = std::move(pending_);
-    pending_ = base::ByteBuffer();
-    size_t used = Consume(input.view());
-    pending_.Append(input.view().subspan(used));
-  }
+  if (consuming_) return;
+  ConsumePending();
+  Settle();
+}
+
+// True when something was used.
+bool Http1Session::ConsumePending() {
+  const bool may = state_ == State::kHead || state_ == State::kBody;
+  if (!may || pending_.empty() || stream_.closed()) return false;
+  base::ByteBuffer input = std::move(pending_);
+  pending_ = base::ByteBuffer();
+  size_t used = Consume(input.view());
+  pending_.Append(input.view().subspan(used));
+  return used > 0;
+}
+
+// Behind every step: what was said leaves, and the reading side follows what there is room for.
+// While a request is served it stays open, so that we see a client hang up.
+void Http1Session::Settle() {
   stream_.Flush();
+  // Output that left at once: nobody will call us for the requests behind it.
+  while (is_held_up_ && stream_.unsent() < Stream::kHighWater && ConsumePending()) stream_.Flush();
   if (stream_.closed() || state_ == State::kDone) return;
-  if (ended_ && state_ != State::kServing) return stream_.CloseAfterFlush();
-  stream_.SetReading(state_ != State::kServing && stream_.unsent() < Stream::kHighWater);
+  const bool is_serving = state_ == State::kServing;
+  if (ended_ && !is_serving) return stream_.CloseAfterFlush();
+  stream_.SetReading(is_serving ? pending_.empty() : stream_.unsent() < Stream::kHighWater);
 }
 
 size_t Http1Session::Consume(base::ByteView in) {
@@ -175,6 +192,7 @@ size_t Http1Session::Consume(base::ByteView in) {
   }
   consuming_ = false;
   used = std::min(used, in.size());
+  is_held_up_ = used < in.size() && stream_.unsent() >= Stream::kHighWater;
   if (state_ == State::kHead && used < in.size() && !head_started_) {
     head_started_ = true;
     deadline_ = context_.After(context_.options.header_timeout);
@@ -278,6 +296,7 @@ size_t Http1Session::TakeBody(base::ByteView in) {
 
 void Http1Session::Dispatch() {
   state_ = State::kServing;
+  deadline_ = context_.After(context_.options.answer_timeout);
   ++request_id_;
   trusted_bytes_ = std::max(trusted_bytes_, body_->size());
   Refusal no = body_->Decode(Lower(request_.Header("content-encoding")));
@@ -345,7 +364,11 @@ void Http1Session::Write(const Response& response) {
 
 void Http1Session::OnEnd() {
   ended_ = true;
-  if (state_ == State::kServing) return;  // they may still read
+  if (state_ == State::kServing) {
+    // They may still read, or have gone.
+    deadline_ = std::min(deadline_, context_.After(context_.options.header_timeout));
+    return;
+  }
   state_ = State::kDone;
   stream_.CloseAfterFlush();
 }
@@ -358,8 +381,12 @@ void Http1Session::Shutdown() {
 }
 
 void Http1Session::Sweep(Deadline now) {
-  if (stuck_.Check(stream_.unsent(), now, context_.options.body_timeout)) return stream_.Close();
-  if (state_ == State::kServing || state_ == State::kDone || stream_.unsent() > 0) return;
+  if (stuck_.Check(stream_, now, context_.options)) return stream_.Close();
+  if (state_ == State::kDone || stream_.unsent() > 0) return;
+  if (state_ == State::kServing) {
+    if (now > deadline_) ended_ ? stream_.Close() : Refuse(Refusal::kNoAnswer);
+    return;
+  }
   if (state_ == State::kBody && IsTooSlow(body_->size(), now - body_start_, context_.options)) {
     return Refuse(Refusal::kTooSlow);
   }

@@ -29,6 +29,8 @@ constexpr size_t kCrumbBytes = 1 << 10;
 constexpr double kResetBurst = 400, kResetsPerSecond = 40;
 constexpr uint64_t kLibraryResetBurst = 500, kLibraryResetsPerSecond = 50;
 constexpr int kFreeFramesPerHugeHead = 16;
+// Frames that wait behind output nobody reads. An honest client has at most a few for each stream.
+constexpr size_t kMaxQueuedFrames = 8 * kMaxConcurrentStreams;
 // A head that goes on unfolding beyond this is made to cost us (HPACK bombs).
 constexpr size_t kBombBytes = 4 * kMaxHeadBytes;
 
@@ -67,6 +69,7 @@ class Http2Session final : public ProtocolSession,
   int OnBeginHeaders(const nghttp2_frame& frame);
   int OnHeader(int32_t id, std::string_view name, std::string_view value);
   int OnFrame(const nghttp2_frame& frame);
+  int OnInvalidFrame(const nghttp2_frame& frame);
   int OnData(int32_t id, base::ByteView bytes);
   void OnFrameSent(const nghttp2_frame& frame);
   void OnStreamClosed(int32_t id) { exchanges_.erase(id); }
@@ -124,6 +127,10 @@ Nghttp2Callbacks MakeCallbacks() {
   nghttp2_session_callbacks_set_on_frame_recv_callback(
       c, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
         return Self(user).OnFrame(*frame);
+      });
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
+      c, [](nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+        return Self(user).OnInvalidFrame(*frame);
       });
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
       c, [](nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user) {
@@ -191,6 +198,10 @@ void Http2Session::OnBytes(base::ByteView bytes) {
     return CloseAbusive(abuse_);
   }
   Pump();
+  if (resets_ < 0) return CloseAbusive(Abuse::kRapidReset);
+  if (nghttp2_session_get_outbound_queue_size(session_.get()) > kMaxQueuedFrames) {
+    CloseAbusive(Abuse::kFrameFlood);
+  }
 }
 
 // Ends the connection with a word, whoever sent what.
@@ -278,6 +289,17 @@ int Http2Session::OnFrame(const nghttp2_frame& frame) {
   bool is_answer = frame.hd.type == NGHTTP2_PING && (frame.hd.flags & NGHTTP2_FLAG_ACK) != 0;
   if (!is_answer) last_use_ = last_bytes_;
   if (free_frames_ >= 0) return 0;
+  abuse_ = Abuse::kFrameFlood;
+  return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+// A frame that nghttp2 answers by itself, most often with RST_STREAM, and never shows to OnFrame: a
+// stream beyond the limit (a client that does not acknowledge our SETTINGS may open them without
+// end), a malformed head.
+int Http2Session::OnInvalidFrame(const nghttp2_frame& frame) {
+  const bool ends_head = (frame.hd.flags & NGHTTP2_FLAG_END_HEADERS) != 0;
+  if (frame.hd.type == NGHTTP2_HEADERS && ends_head) in_head_ = false;
+  if (--free_frames_ >= 0) return 0;
   abuse_ = Abuse::kFrameFlood;
   return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -418,6 +440,11 @@ void Http2Session::OnFrameSent(const nghttp2_frame& frame) {
   if (frame.hd.type == NGHTTP2_DATA && frame.hd.length >= kCrumbBytes) {
     free_frames_ = std::min(kFreeFrames, free_frames_ + kFreeFramesPerData);
   }
+  // A request that its client made us take back is one that the client took back.
+  if (frame.hd.type == NGHTTP2_RST_STREAM && frame.rst_stream.error_code != NGHTTP2_NO_ERROR &&
+      frame.rst_stream.error_code != NGHTTP2_REFUSED_STREAM) {
+    --resets_;
+  }
   // nghttp2 has seen something by itself and says why it ends.
   if (frame.hd.type == NGHTTP2_GOAWAY && frame.goaway.error_code != NGHTTP2_NO_ERROR &&
       !std::exchange(is_abusive_, true)) {
@@ -468,7 +495,7 @@ void Http2Session::Sweep(Deadline now) {
   resets_ = std::min(kResetBurst, resets_ + seconds * kResetsPerSecond);
   free_frames_ = std::min(kFreeFrames, free_frames_ + kFreeFramesPerSweep);
   if (in_head_ && now > head_deadline_) return stream_.Close();
-  if (stuck_.Check(stream_.unsent(), now, context_.options.body_timeout)) return stream_.Close();
+  if (stuck_.Check(stream_, now, context_.options)) return stream_.Close();
   if (exchanges_.empty() && now - last_use_ > context_.options.idle_timeout) {
     nghttp2_session_terminate_session(session_.get(), NGHTTP2_NO_ERROR);
   }

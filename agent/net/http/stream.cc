@@ -262,6 +262,7 @@ bool Stream::SendCiphertext() {
     }
     return false;
   }
+  sent_ += static_cast<size_t>(sent);
   tls_->DropOutput(static_cast<size_t>(sent));
   unsent_ -= static_cast<size_t>(sent);
   ciphertext_ -= static_cast<size_t>(sent);
@@ -293,6 +294,7 @@ bool Stream::SendSome() {
     }
     return false;
   }
+  sent_ += static_cast<size_t>(sent);
   DropSent(static_cast<size_t>(sent));
   Compact();
   return true;

@@ -59,6 +59,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
                       const std::shared_ptr<const void>& owner);
   void Flush();
   size_t unsent() const { return unsent_; }
+  // What the kernel has taken so far.
+  uint64_t sent() const { return sent_; }
   // Memory that output takes now, without what is borrowed.
   size_t output_memory() const { return copies_.capacity() + pieces_.capacity() * sizeof(Piece); }
 
@@ -110,7 +112,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   size_t first_piece_ = 0;  // the ones before have left
   size_t unsent_ = 0;       // in pieces_, and ciphertext
   size_t ciphertext_ = 0;   // of unsent_
-  uint64_t discarded_ = 0;
+  uint64_t sent_ = 0, discarded_ = 0;
   int fd_;
   bool is_client_ = false, connecting_ = false, reading_ = true, read_armed_ = false,
        write_armed_ = false;

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include "base/coding/utf8.h"
 #include "protocols/otlp/base64.h"
 #include "protocols/otlp/index.h"
+#include "protocols/otlp/json/schema.h"
 #include "protocols/otlp/json_text.h"
 #include "protocols/otlp/write.h"
 
@@ -73,36 +75,19 @@ bool ParseInteger(std::string_view text, uint64_t* out) {
   return true;
 }
 
-// Enums are integers; their names are accepted too.
-bool ParseEnum(std::string_view text, uint64_t* out) {
-  static constexpr std::pair<std::string_view, uint64_t> kNames[] = {
-      {"SPAN_KIND_UNSPECIFIED", 0}, {"SPAN_KIND_INTERNAL", 1}, {"SPAN_KIND_SERVER", 2},
-      {"SPAN_KIND_CLIENT", 3},      {"SPAN_KIND_PRODUCER", 4}, {"SPAN_KIND_CONSUMER", 5},
-      {"STATUS_CODE_UNSET", 0},     {"STATUS_CODE_OK", 1},     {"STATUS_CODE_ERROR", 2}};
-  for (const auto& [name, number] : kNames) {
-    if (text == name) return *out = number, true;
-  }
-  return ParseInteger(text, out);
-}
-
 // Transcodes while it reads: protobuf fields may stand in any order, as JSON members do.
 class Reader {
  public:
   Reader(base::ByteBuffer& out, std::string* error) : w_(out), error_(error) {}
 
-  bool Request(od::document& document) {
+  bool Request(const JsonMessage& type, od::document& document) {
     od::object root;
     if (document.get_object().get(root)) return Bad("not a JSON object");
-    bool ok = EachMember(root, [&](std::string_view key, od::value v) {
-      if (key != "resourceSpans") return true;
-      return Messages(field::kResourceSpans, v, &Reader::ResourceSpans);
-    });
-    return ok && (document.current_location().error() || Bad("bytes behind the JSON object"));
+    return Members(type, root) &&
+           (document.current_location().error() || Bad("bytes behind the JSON object"));
   }
 
  private:
-  using Member = bool (Reader::*)(std::string_view key, od::value v);
-
   bool Bad(std::string_view what) {
     if (error_->empty()) *error_ = what;
     return false;
@@ -111,117 +96,16 @@ class Reader {
     return Bad(std::string(key) + ": " + std::string(what));
   }
 
+  bool Members(const JsonMessage& type, od::object& object);
+  bool Member(const JsonField& field, od::value v);
+  bool Items(const JsonField& field, od::value v);
+  bool Message(const JsonField& field, od::value v);
+  bool Bytes(const JsonField& field, std::string_view text);
+  bool Scalar(const JsonField& field, od::value v, bool with_tag);
+  bool Number(const JsonField& field, std::string_view text, bool with_tag);
   template <typename Use>
-  bool EachMember(od::object& object, Use&& use) {
-    for (auto result : object) {
-      od::field member;
-      if (auto code = std::move(result).get(member)) return Bad(simdjson::error_message(code));
-      std::string unescaped;  // allocates only for keys that have escapes and are long
-      std::string_view key;
-      if (!UnescapeJson(member.key().raw(), &unescaped, &key)) return Bad("bad escape in a key");
-      if (!use(key, member.value())) return false;
-    }
-    return true;
-  }
-  template <typename Use>
-  bool EachItem(od::value v, Use&& use) {
-    if (IsNull(v)) return true;
-    od::array array;
-    if (v.get_array().get(array)) return Bad("expected an array");
-    for (auto result : array) {
-      od::value item;
-      if (auto code = std::move(result).get(item)) return Bad(simdjson::error_message(code));
-      if (!use(item)) return false;
-    }
-    return true;
-  }
-  bool IsNull(od::value& v) {
-    od::json_type type;
-    return !v.type().get(type) && type == od::json_type::null && Trim(v.raw_json_token()) == "null";
-  }
-
-  // One embedded message from one object.
-  bool Message(uint32_t number, od::value v, Member member) {
-    if (IsNull(v)) return true;
-    od::object object;
-    if (v.get_object().get(object)) return Bad("expected an object");
-    size_t begin = w_.Begin(number);
-    bool ok = EachMember(
-        object, [&](std::string_view key, od::value value) { return (this->*member)(key, value); });
-    w_.End(begin);
-    return ok;
-  }
-  bool Messages(uint32_t number, od::value v, Member member) {
-    return EachItem(v, [&](od::value item) { return Message(number, item, member); });
-  }
-  bool Attributes(uint32_t number, od::value v) { return Messages(number, v, &Reader::KeyValue); }
-
-  // The text of a string, or the token of a number: what both spellings of a number have in common.
-  bool TextOf(std::string_view key, od::value v, bool number_allowed, std::string_view* text) {
-    od::json_type type;
-    if (auto code = v.type().get(type)) return Bad(simdjson::error_message(code));
-    if (type == od::json_type::string) {
-      od::raw_json_string raw;
-      if (v.get_raw_json_string().get(raw)) return Bad(key, "expected a string");
-      return UnescapeJson(raw.raw(), &text_, text) || Bad(key, "bad escape");
-    }
-    if (type != od::json_type::number || !number_allowed) return Bad(key, "wrong type");
-    *text = Trim(v.raw_json_token());
-    return true;
-  }
-  bool Text(uint32_t number, std::string_view key, od::value v) {
-    std::string_view text;
-    if (IsNull(v)) return true;
-    if (!TextOf(key, v, false, &text)) return false;
-    w_.Text(number, text);
-    return true;
-  }
-  bool Id(uint32_t number, std::string_view key, od::value v) {
-    std::string_view text;
-    if (IsNull(v)) return true;
-    if (!TextOf(key, v, false, &text)) return false;
-    if (FromHex(text, &raw_)) w_.Bytes(number, base::AsBytes(raw_));
-    return true;
-  }
-  bool Integer(std::string_view key, od::value v, uint64_t* number) {
-    std::string_view text;
-    return TextOf(key, v, true, &text) && (ParseEnum(text, number) || Bad(key, "not an integer"));
-  }
-  bool Uint(uint32_t number, std::string_view key, od::value v) {
-    uint64_t value;
-    if (IsNull(v)) return true;
-    if (!Integer(key, v, &value)) return false;
-    w_.Uint(number, value);
-    return true;
-  }
-  bool Fixed(uint32_t number, std::string_view key, od::value v, WireType type) {
-    uint64_t value;
-    if (IsNull(v)) return true;
-    if (!Integer(key, v, &value)) return false;
-    if (type == WireType::kFixed64) {
-      w_.Fixed64(number, value);
-    } else {
-      w_.Fixed32(number, static_cast<uint32_t>(value));
-    }
-    return true;
-  }
-
-  bool ResourceSpans(std::string_view key, od::value v);
-  bool Resource(std::string_view key, od::value v);
-  bool Entity(std::string_view key, od::value v);
-  bool ScopeSpans(std::string_view key, od::value v);
-  bool Scope(std::string_view key, od::value v);
-  bool Span(std::string_view key, od::value v);
-  bool SpanCounts(std::string_view key, od::value v);
-  bool Event(std::string_view key, od::value v);
-  bool Link(std::string_view key, od::value v);
-  bool Status(std::string_view key, od::value v);
-  bool KeyValue(std::string_view key, od::value v);
-  bool Value(std::string_view key, od::value v);
-  bool Nested(uint32_t number, od::value v, Member item);
-  bool ArrayItems(std::string_view key, od::value v);
-  bool MapItems(std::string_view key, od::value v);
-  bool Scalar(std::string_view key, od::value v);
+  bool EachItem(od::value v, Use&& use);
+  bool TextOf(const JsonField& field, od::value v, std::string_view* text);
 
   Writer w_;
   std::string* const error_;
@@ -229,146 +113,162 @@ class Reader {
   int depth_ = 1;
 };
 
-bool Reader::ResourceSpans(std::string_view key, od::value v) {
-  if (key == "resource") return Message(field::kResource, v, &Reader::Resource);
-  if (key == "scopeSpans") return Messages(field::kScopeSpans, v, &Reader::ScopeSpans);
-  if (key == "schemaUrl") return Text(field::kSchemaUrl, key, v);
-  return true;
+bool IsNull(od::value& v) {
+  od::json_type type;
+  return !v.type().get(type) && type == od::json_type::null && Trim(v.raw_json_token()) == "null";
 }
 
-bool Reader::Resource(std::string_view key, od::value v) {
-  if (key == "attributes") return Attributes(field::kResourceAttribute, v);
-  if (key == "droppedAttributesCount") return Uint(field::kResourceDropped, key, v);
-  if (key == "entityRefs") return Messages(field::kEntityRef, v, &Reader::Entity);
-  return true;
+bool IsText(JsonKind kind) {
+  return kind == JsonKind::kText || kind == JsonKind::kId || kind == JsonKind::kBase64;
 }
 
-bool Reader::Entity(std::string_view key, od::value v) {
-  if (key == "schemaUrl") return Text(1, key, v);
-  if (key == "type") return Text(2, key, v);
-  uint32_t number = key == "idKeys" ? 3 : key == "descriptionKeys" ? 4 : 0;
-  if (number == 0) return true;
-  return EachItem(v, [&](od::value item) { return Text(number, key, item); });
+// The field of that key. The search begins at `*next`, where it most often ends: senders write
+// their members in the same order.
+const JsonField* Find(const JsonMessage& type, std::string_view key, size_t* next) {
+  const size_t count = type.fields.size();
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = *next + i < count ? *next + i : *next + i - count;
+    if (type.fields[at].key != key) continue;
+    *next = at + 1 < count ? at + 1 : 0;
+    return &type.fields[at];
+  }
+  return nullptr;
 }
 
-bool Reader::ScopeSpans(std::string_view key, od::value v) {
-  if (key == "scope") return Message(field::kScope, v, &Reader::Scope);
-  if (key == "spans") return Messages(field::kSpan, v, &Reader::Span);
-  if (key == "schemaUrl") return Text(field::kSchemaUrl, key, v);
-  return true;
-}
-
-bool Reader::Scope(std::string_view key, od::value v) {
-  if (key == "name") return Text(field::kScopeName, key, v);
-  if (key == "version") return Text(field::kScopeVersion, key, v);
-  if (key == "attributes") return Attributes(field::kScopeAttribute, v);
-  if (key == "droppedAttributesCount") return Uint(field::kScopeDropped, key, v);
-  return true;
-}
-
-bool Reader::Span(std::string_view key, od::value v) {
-  if (key == "traceId") return Id(field::kTraceId, key, v);
-  if (key == "spanId") return Id(field::kSpanId, key, v);
-  if (key == "parentSpanId") return Id(field::kParentSpanId, key, v);
-  if (key == "traceState") return Text(field::kTraceState, key, v);
-  if (key == "name") return Text(field::kName, key, v);
-  if (key == "kind") return Uint(field::kKind, key, v);
-  if (key == "startTimeUnixNano") return Fixed(field::kStart, key, v, WireType::kFixed64);
-  if (key == "endTimeUnixNano") return Fixed(field::kEnd, key, v, WireType::kFixed64);
-  if (key == "attributes") return Attributes(field::kAttribute, v);
-  if (key == "events") return Messages(field::kEvent, v, &Reader::Event);
-  if (key == "links") return Messages(field::kLink, v, &Reader::Link);
-  if (key == "status") return Message(field::kStatus, v, &Reader::Status);
-  if (key == "flags") return Fixed(field::kFlags, key, v, WireType::kFixed32);
-  return SpanCounts(key, v);
-}
-
-bool Reader::SpanCounts(std::string_view key, od::value v) {
-  if (key == "droppedAttributesCount") return Uint(field::kDroppedAttributes, key, v);
-  if (key == "droppedEventsCount") return Uint(field::kDroppedEvents, key, v);
-  if (key == "droppedLinksCount") return Uint(field::kDroppedLinks, key, v);
-  return true;
-}
-
-bool Reader::Event(std::string_view key, od::value v) {
-  if (key == "timeUnixNano") return Fixed(field::kEventTime, key, v, WireType::kFixed64);
-  if (key == "name") return Text(field::kEventName, key, v);
-  if (key == "attributes") return Attributes(field::kEventAttribute, v);
-  if (key == "droppedAttributesCount") return Uint(field::kEventDropped, key, v);
-  return true;
-}
-
-bool Reader::Link(std::string_view key, od::value v) {
-  if (key == "traceId") return Id(field::kLinkTraceId, key, v);
-  if (key == "spanId") return Id(field::kLinkSpanId, key, v);
-  if (key == "traceState") return Text(field::kLinkTraceState, key, v);
-  if (key == "attributes") return Attributes(field::kLinkAttribute, v);
-  if (key == "droppedAttributesCount") return Uint(field::kLinkDropped, key, v);
-  if (key == "flags") return Fixed(field::kLinkFlags, key, v, WireType::kFixed32);
-  return true;
-}
-
-bool Reader::Status(std::string_view key, od::value v) {
-  if (key == "message") return Text(field::kStatusMessage, key, v);
-  if (key == "code") return Uint(field::kStatusCode, key, v);
-  return true;
-}
-
-bool Reader::KeyValue(std::string_view key, od::value v) {
-  if (key == "key") return Text(field::kKey, key, v);
-  if (key == "value") return Message(field::kValue, v, &Reader::Value);
-  return true;
-}
-
-bool Reader::Value(std::string_view key, od::value v) {
-  if (key == "stringValue") return Text(field::kTextValue, key, v);
-  if (key == "intValue") return Uint(field::kIntValue, key, v);
-  if (key == "arrayValue") return Nested(field::kArrayValue, v, &Reader::ArrayItems);
-  if (key == "kvlistValue") return Nested(field::kMapValue, v, &Reader::MapItems);
-  return Scalar(key, v);
-}
-
-bool Reader::Scalar(std::string_view key, od::value v) {
-  if (IsNull(v)) return true;
-  std::string_view text;
-  if (key == "boolValue") {
-    bool value;
-    if (v.get_bool().get(value)) return Bad(key, "expected true or false");
-    w_.Uint(field::kBoolValue, value ? 1 : 0);
-  } else if (key == "doubleValue") {
-    double value;
-    if (!TextOf(key, v, true, &text)) return false;
-    if (!ParseDouble(text, &value)) return Bad(key, "not a number");
-    w_.Double(field::kDoubleValue, value);
-  } else if (key == "bytesValue") {
-    if (!TextOf(key, v, false, &text)) return false;
-    if (!FromBase64(text, &raw_)) return Bad(key, "not base64");
-    w_.Bytes(field::kBytesValue, base::AsBytes(raw_));
+bool Reader::Members(const JsonMessage& type, od::object& object) {
+  size_t next = 0;
+  for (auto result : object) {
+    od::field member;
+    if (auto code = std::move(result).get(member)) return Bad(simdjson::error_message(code));
+    std::string unescaped;  // allocates only for keys that have escapes and are long
+    std::string_view key;
+    if (!UnescapeJson(member.key().raw(), &unescaped, &key)) return Bad("bad escape in a key");
+    const JsonField* field = Find(type, key, &next);
+    if (field != nullptr && !Member(*field, member.value())) return false;
   }
   return true;
 }
 
-// The only recursion: bounded here.
-bool Reader::Nested(uint32_t number, od::value v, Member item) {
-  if (++depth_ > kMaxDepth) return Bad("attribute value nested too deeply");
-  bool ok = Message(number, v, item);
-  --depth_;
+bool Reader::Member(const JsonField& field, od::value v) {
+  if (IsNull(v)) return true;
+  if (field.repeated) return Items(field, v);
+  return field.kind == JsonKind::kMessage ? Message(field, v) : Scalar(field, v, true);
+}
+
+template <typename Use>
+bool Reader::EachItem(od::value v, Use&& use) {
+  od::array array;
+  if (v.get_array().get(array)) return Bad("expected an array");
+  for (auto result : array) {
+    od::value item;
+    if (auto code = std::move(result).get(item)) return Bad(simdjson::error_message(code));
+    if (!IsNull(item) && !use(item)) return false;
+  }
+  return true;
+}
+
+bool Reader::Items(const JsonField& field, od::value v) {
+  if (field.kind == JsonKind::kMessage) {
+    return EachItem(v, [&](od::value item) { return Message(field, item); });
+  }
+  if (IsText(field.kind)) {
+    return EachItem(v, [&](od::value item) { return Scalar(field, item, true); });
+  }
+  const size_t begin = w_.Begin(field.number);
+  const bool ok = EachItem(v, [&](od::value item) { return Scalar(field, item, false); });
+  w_.End(begin);
   return ok;
 }
 
-bool Reader::ArrayItems(std::string_view key, od::value v) {
-  return key != "values" || Messages(field::kItem, v, &Reader::Value);
+// The only recursion: bounded here.
+bool Reader::Message(const JsonField& field, od::value v) {
+  od::object object;
+  if (v.get_object().get(object)) return Bad("expected an object");
+  if (field.child->nests && ++depth_ > kMaxDepth) return Bad("attribute value nested too deeply");
+  const size_t begin = w_.Begin(field.number);
+  const bool ok = Members(*field.child, object);
+  w_.End(begin);
+  if (field.child->nests) --depth_;
+  return ok;
 }
 
-bool Reader::MapItems(std::string_view key, od::value v) {
-  return key != "values" || Messages(field::kItem, v, &Reader::KeyValue);
+// The text of a string, or the token of a number: what both spellings of a number have in common.
+bool Reader::TextOf(const JsonField& field, od::value v, std::string_view* text) {
+  od::json_type type;
+  if (auto code = v.type().get(type)) return Bad(simdjson::error_message(code));
+  if (type == od::json_type::string) {
+    od::raw_json_string raw;
+    if (v.get_raw_json_string().get(raw)) return Bad(field.key, "expected a string");
+    return UnescapeJson(raw.raw(), &text_, text) || Bad(field.key, "bad escape");
+  }
+  if (type != od::json_type::number || IsText(field.kind)) return Bad(field.key, "wrong type");
+  *text = Trim(v.raw_json_token());
+  return true;
+}
+
+bool Reader::Scalar(const JsonField& field, od::value v, bool with_tag) {
+  if (field.kind == JsonKind::kBool) {
+    bool value;
+    if (v.get_bool().get(value)) return Bad(field.key, "expected true or false");
+    w_.Uint(field.number, value ? 1 : 0);
+    return true;
+  }
+  std::string_view text;
+  if (!TextOf(field, v, &text)) return false;
+  return IsText(field.kind) ? Bytes(field, text) : Number(field, text, with_tag);
+}
+
+bool Reader::Bytes(const JsonField& field, std::string_view text) {
+  if (field.kind == JsonKind::kText) {
+    w_.Text(field.number, text);
+  } else if (field.kind == JsonKind::kId) {
+    if (FromHex(text, &raw_)) w_.Bytes(field.number, base::AsBytes(raw_));
+  } else {
+    if (!FromBase64(text, &raw_)) return Bad(field.key, "not base64");
+    w_.Bytes(field.number, base::AsBytes(raw_));
+  }
+  return true;
+}
+
+// Without a tag: within a packed field.
+bool Reader::Number(const JsonField& field, std::string_view text, bool with_tag) {
+  uint64_t bits;
+  if (field.kind == JsonKind::kDouble) {
+    double value;
+    if (!ParseDouble(text, &value)) return Bad(field.key, "not a number");
+    bits = std::bit_cast<uint64_t>(value);
+  } else if (!ParseInteger(text, &bits) &&
+             !(field.kind == JsonKind::kEnum && JsonEnum(text, &bits))) {
+    return Bad(field.key, "not an integer");
+  }
+  const bool is_fixed64 = field.kind == JsonKind::kFixed64 || field.kind == JsonKind::kDouble;
+  if (field.kind == JsonKind::kSigned) {
+    const auto value = static_cast<int64_t>(bits);
+    if (value != static_cast<int32_t>(value)) return Bad(field.key, "out of range");
+    bits = static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+  }
+  if (field.kind == JsonKind::kFixed32) {
+    w_.Fixed32(field.number, static_cast<uint32_t>(bits));
+  } else if (is_fixed64 && with_tag) {
+    w_.Fixed64(field.number, bits);
+  } else if (is_fixed64) {
+    w_.Raw({reinterpret_cast<const uint8_t*>(&bits), sizeof bits});
+  } else if (with_tag) {
+    w_.Uint(field.number, bits);
+  } else {
+    w_.Varint(bits);
+  }
+  return true;
 }
 
 }  // namespace
 
-bool JsonToProto(base::ByteView json, base::ByteBuffer* out, std::string* error) {
+bool JsonToProto(base::ByteView json, base::ByteBuffer* out, std::string* error,
+                 model::Signal signal) {
   thread_local od::parser parser;
   error->clear();
+  const JsonMessage* type = JsonRequest(signal);
+  if (type == nullptr) return *error = "no JSON form", false;
   if (json.size() > kMaxRequestBytes) return *error = "request above 64 MiB", false;
   if (base::AsText(json).starts_with("\xef\xbb\xbf")) json = json.subspan(3);
   base::ByteBuffer padded(json.size() + simdjson::SIMDJSON_PADDING);
@@ -383,7 +283,7 @@ bool JsonToProto(base::ByteView json, base::ByteBuffer* out, std::string* error)
   if (auto code = parser.iterate(text, json.size(), padded.capacity()).get(document)) {
     *error = simdjson::error_message(code);
   } else {
-    ok = Reader(*out, error).Request(document);
+    ok = Reader(*out, error).Request(*type, document);
   }
   if (!ok) out->Truncate(old_size);
   if (parser.capacity() > kKeptParserBytes) parser = od::parser();

@@ -113,17 +113,19 @@ Outcome Intake::Take(net::Request& request, base::ByteBuffer&& bytes, uint64_t u
   return outcome;
 }
 
-Outcome Intake::TakeOpaque(net::Request& request, model::Signal signal, uint64_t items,
-                           base::LedgerRow& row, TransportMetrics& transport) {
+Outcome Intake::TakeOpaque(net::Request& request, base::ByteBuffer&& bytes, model::Signal signal,
+                           uint64_t items, base::LedgerRow& row, TransportMetrics& transport) {
   if (stopped_) return Shed("stopped");
   Outcome outcome;
-  base::SharedPacked packed = TakePacked(request, true);
+  const bool is_body = &bytes == &request.body;
+  base::SharedPacked packed = TakePacked(request, is_body);
+  if (!is_body && !Recharge(request, bytes.size())) return Shed("no_credit");
   if (items > 0) {
     model::OtlpBatch batch;
     batch.packed = std::move(packed);
     batch.signal = signal;
     batch.items = items;
-    batch.bytes = base::Share(std::move(request.body));
+    batch.bytes = base::Share(std::move(bytes));
     if (!Push(request, std::move(batch), &outcome)) {
       row.In(items);
       row.Lose(Loss::kShed, "busy", items);

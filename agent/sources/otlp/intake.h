@@ -74,18 +74,20 @@ class Intake {
   // and charge are used. `unreadable`: spans that were there but could not be written down.
   Outcome Take(net::Request& request, base::ByteBuffer&& bytes, uint64_t unreadable,
                TransportMetrics& transport);
-  // Another signal: opaque bytes with `items` data points or records, booked in `row`.
-  Outcome TakeOpaque(net::Request& request, model::Signal signal, uint64_t items,
-                     base::LedgerRow& row, TransportMetrics& transport);
+  // Another signal: opaque bytes, made of (or being) the body, with `items` data points or records,
+  // booked in `row`.
+  Outcome TakeOpaque(net::Request& request, base::ByteBuffer&& bytes, model::Signal signal,
+                     uint64_t items, base::LedgerRow& row, TransportMetrics& transport);
   // A request that was refused before there were OTLP bytes.
   Outcome Reject(std::string_view ledger_reason, std::string text);
+  // A request for which there is no room now.
+  Outcome Shed(std::string_view reason);
 
   // From now on every request is answered "come again".
   void Stop() { stopped_ = true; }
   void Start() { stopped_ = false; }
 
  private:
-  Outcome Shed(std::string_view reason);
   // The charge becomes that of `bytes`; false when there is no credit for it.
   static bool Recharge(net::Request& request, uint64_t bytes);
   // The compressed form of the body, if it is to travel with it; else its credit goes back.

@@ -120,6 +120,11 @@ class Receiver::Impl {
                    net::Responder&& responder);
   bool EncodingOf(const net::Request& request, Encoding* encoding, net::Response* refusal);
   Outcome Export(net::Request& request, Encoding encoding);
+  Outcome ExportOther(const OtherSignal& signal, net::Request& request, Encoding encoding,
+                      Other& other);
+  // The body as protobuf; false when it is refused.
+  bool FromJson(net::Request& request, model::Signal signal, base::ByteBuffer* proto,
+                Outcome* refused);
 
   const std::string name_;
   const Options options_;
@@ -178,18 +183,26 @@ void Receiver::Impl::AnswerOther(size_t index, net::Request& request, Encoding e
     const std::string text = "weft is told not to take " + std::string(signal.name);
     return responder.Send(request.is_grpc ? Unimplemented(text) : Plain(404, text));
   }
-  if (encoding == Encoding::kJson) {
+  if (encoding == Encoding::kJson && signal.signal == model::Signal::kProfiles) {
     (void)intake_.Reject("json_signal", {});
     return responder.Send(Plain(415, "415 unsupported media type: " + std::string(signal.name) +
                                          " are taken as application/x-protobuf only"));
   }
-  uint64_t items;
-  Outcome outcome = CountItems(signal.signal, request.body.view(), &items)
-                        ? intake_.TakeOpaque(request, signal.signal, items, other.row,
-                                             encoding == Encoding::kGrpc ? other.grpc : other.http)
-                        : intake_.Reject("malformed", "not an encoded export request");
-  Reply(std::move(outcome), deps_.acknowledge, std::move(responder),
+  Reply(ExportOther(signal, request, encoding, other), deps_.acknowledge, std::move(responder),
         [encoding](const Outcome& o) { return AnswerFor(encoding, o); });
+}
+
+Outcome Receiver::Impl::ExportOther(const OtherSignal& signal, net::Request& request,
+                                    Encoding encoding, Other& other) {
+  const bool is_json = encoding == Encoding::kJson;
+  base::ByteBuffer proto;
+  if (Outcome no; is_json && !FromJson(request, signal.signal, &proto, &no)) return no;
+  base::ByteBuffer& bytes = is_json ? proto : request.body;
+  uint64_t items;
+  if (!CountItems(signal.signal, bytes.view(), &items))
+    return intake_.Reject("malformed", "not an encoded export request");
+  return intake_.TakeOpaque(request, std::move(bytes), signal.signal, items, other.row,
+                            encoding == Encoding::kGrpc ? other.grpc : other.http);
 }
 
 Outcome Receiver::Impl::Export(net::Request& request, Encoding encoding) {
@@ -197,10 +210,30 @@ Outcome Receiver::Impl::Export(net::Request& request, Encoding encoding) {
   if (encoding != Encoding::kJson)
     return intake_.Take(request, std::move(request.body), 0, transport);
   base::ByteBuffer proto;
-  std::string error;
-  if (!wire::JsonToProto(request.body.view(), &proto, &error))
-    return intake_.Reject("malformed", error);
+  if (Outcome no; !FromJson(request, model::Signal::kTraces, &proto, &no)) return no;
   return intake_.Take(request, std::move(proto), 0, transport);
+}
+
+// Reading JSON takes several times its bytes: paid for before, given back behind it.
+bool Receiver::Impl::FromJson(net::Request& request, model::Signal signal, base::ByteBuffer* proto,
+                              Outcome* refused) {
+  const uint64_t size = request.body.size(), work = wire::JsonWorkBytes(size, signal);
+  if (size + work > deps_.credit.limit()) {
+    *refused = intake_.Reject("json_too_large",
+                              "JSON of " + std::to_string(size) +
+                                  " bytes needs more memory than "
+                                  "limits.credit_bytes allows, send less at once or protobuf");
+    return false;
+  }
+  if (!request.charge.Take(work)) {
+    *refused = intake_.Shed("no_credit");
+    return false;
+  }
+  std::string error;
+  const bool ok = wire::JsonToProto(request.body.view(), proto, &error, signal);
+  request.charge.Return(work);
+  if (!ok) *refused = intake_.Reject("malformed", error);
+  return ok;
 }
 
 Receiver::Receiver(std::string name, Options options, Deps deps,

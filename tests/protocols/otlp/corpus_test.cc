@@ -88,8 +88,12 @@ TEST_P(OtlpCorpus, PiecesRemovedDoubledAndCrossed) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EntryPoints, OtlpCorpus, testing::Values(&TryIndex, &TryJson),
-                         [](const auto& info) { return info.index == 0 ? "Index" : "Json"; });
+std::string NameOf(const testing::TestParamInfo<Entry>& info) {
+  static const char* const kNames[] = {"Index", "Json", "SignalsJson"};
+  return kNames[info.index];
+}
+INSTANTIATE_TEST_SUITE_P(EntryPoints, OtlpCorpus,
+                         testing::Values(&TryIndex, &TryJson, &TrySignalsJson), NameOf);
 
 }  // namespace
 }  // namespace weft::protocols::otlp

@@ -9,6 +9,7 @@
 #include "protocols/otlp/json_write.h"
 #include "protocols/otlp/resource_stamp.h"
 #include "protocols/otlp/view.h"
+#include "protocols/otlp/wire.h"
 
 namespace weft::protocols::otlp {
 namespace {
@@ -80,6 +81,28 @@ std::string TryJson(base::ByteView bytes) {
   AppendJson(request->view(), &json);
   base::ByteBuffer back;
   if (!JsonToProto(base::AsBytes(json), &back, &error)) return "own JSON refused: " + error;
+  return "";
+}
+
+std::string TrySignalsJson(base::ByteView bytes) {
+  base::SharedBytes in = ExactCopy(bytes);
+  for (model::Signal signal : {model::Signal::kMetrics, model::Signal::kLogs}) {
+    base::ByteBuffer proto;
+    std::string error;
+    if (!JsonToProto(in->view(), &proto, &error, signal)) {
+      if (error.empty()) return "refused without a reason";
+      if (!proto.empty()) return "output of a failure";
+      continue;
+    }
+    if (proto.size() > JsonWorkBytes(bytes.size(), signal)) return "more output than allowed for";
+    // Down to what is counted: metrics and log records.
+    auto items = [](const Field& f) {
+      return f.tag != BytesTag(2) || ForEachField(f.view(), [](const Field&) { return true; });
+    };
+    const bool is_proto = ForEachField(
+        proto.view(), [&](const Field& resource) { return ForEachField(resource.view(), items); });
+    if (!is_proto) return "what JsonToProto made is no protobuf";
+  }
   return "";
 }
 

@@ -12,5 +12,7 @@ namespace weft::protocols::otlp {
 std::string TryIndex(base::ByteView bytes);
 // JsonToProto, then Index and JSON again.
 std::string TryJson(base::ByteView bytes);
+// JsonToProto for metrics and for logs; what it makes is protobuf.
+std::string TrySignalsJson(base::ByteView bytes);
 
 }  // namespace weft::protocols::otlp

@@ -492,7 +492,8 @@ TEST_F(OtlpReceiver, OtherSignalsArePassedOnByteForByteAndCounted) {
 TEST_F(OtlpReceiver, OtherSignalsThatAreDamagedJsonOrUnwelcomeAreRefused) {
   const std::string logs = MakeOther(false, 3);
   EXPECT_EQ(Http("POST", "/v1/logs", "application/x-protobuf", logs.substr(0, 7)).status, 400);
-  EXPECT_EQ(Http("POST", "/v1/logs", "application/json", "{}").status, 415);
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/json", R"({"resourceLogs":1})").status, 400);
+  EXPECT_EQ(Http("POST", "/v1development/profiles", "application/json", "{}").status, 415);
   EXPECT_EQ(Http("GET", "/v1/logs", "", "").status, 405);
   sink_.answer = [] { return PushResult::kBusy; };
   const HttpAnswer busy = Http("POST", "/v1/logs", "application/x-protobuf", logs);
@@ -501,6 +502,55 @@ TEST_F(OtlpReceiver, OtherSignalsThatAreDamagedJsonOrUnwelcomeAreRefused) {
   EXPECT_EQ(Lost(Row("receiver otlp_http logs"), "busy"), 6u);
   EXPECT_EQ(Http("POST", "/v1/logs", "application/x-protobuf", "").status, 200);  // nothing in it
   EXPECT_TRUE(sink_.batches.empty());
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
+TEST_F(OtlpReceiver, MetricsAndLogsInJsonArePassedOnAsProtobuf) {
+  const HttpAnswer metrics =
+      Http("POST", "/v1/metrics", "application/json",
+           R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{)"
+           R"("dataPoints":[{"asInt":"7"},{"asInt":8}]}}]}]}]})");
+  EXPECT_EQ(metrics.status, 200);
+  EXPECT_EQ(metrics.body, "{}");
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/json; charset=utf-8",
+                 R"({"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"0102"}]}]}]})")
+                .status,
+            200);
+  EXPECT_EQ(Http("POST", "/v1/logs", "application/json", "{}").status, 200);  // nothing in it
+  ASSERT_EQ(sink_.batches.size(), 2u);
+  EXPECT_EQ(sink_.batches[0].signal, model::Signal::kMetrics);
+  EXPECT_EQ(sink_.batches[0].items, 2u);
+  EXPECT_EQ(base::AsText(sink_.batches[0].bytes->view()),
+            "\x0a\x1f\x12\x1d\x12\x1b\x0a\x01m\x2a\x16"
+            "\x0a\x09\x31\x07\0\0\0\0\0\0\0\x0a\x09\x31\x08\0\0\0\0\0\0\0"s);
+  EXPECT_EQ(sink_.batches[1].signal, model::Signal::kLogs);
+  EXPECT_EQ(base::AsText(sink_.batches[1].bytes->view()),
+            "\x0a\x08\x12\x06\x12\x04\x4a\x02\x01\x02"s);
+  EXPECT_EQ(Row("receiver otlp_http metrics").out(), 2u);
+  EXPECT_EQ(credit_.used(),
+            sink_.batches[0].bytes->view().size() + sink_.batches[1].bytes->view().size());
+  sink_.batches.clear();
+  EXPECT_EQ(credit_.used(), 0u);
+  EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
+}
+
+// F31: a small body that is much for the one who reads it.
+TEST_F(OtlpReceiver, ReadingJsonIsPaidForBefore) {
+  const std::string body(1 << 20, ' ');
+  for (const char* path : {"/v1/traces", "/v1/metrics", "/v1/logs"}) {
+    ASSERT_TRUE(credit_.Take(credit_.limit() - (3 << 20)));
+    const HttpAnswer later = Http("POST", path, "application/json", body + "{}");
+    EXPECT_EQ(later.status, 503) << path;
+    EXPECT_EQ(later.headers.at("retry-after"), "1");
+    credit_.Return(credit_.limit() - (3 << 20));
+    EXPECT_EQ(Http("POST", path, "application/json", body + "{}").status, 200) << path;
+    EXPECT_EQ(credit_.used(), 0u);
+  }
+  EXPECT_EQ(Lost(requests(), "no_credit"), 3u);
+  // What could never be paid for is no matter of time.
+  EXPECT_EQ(Http("POST", "/v1/traces", "application/json", std::string(10 << 20, ' ')).status, 400);
+  EXPECT_EQ(Lost(requests(), "json_too_large"), 1u);
+  EXPECT_EQ(credit_.used(), 0u);
   EXPECT_TRUE(ledger_.Balanced()) << ledger_.Text();
 }
 
