@@ -76,9 +76,10 @@ struct Entry {
   size_t bytes = 0;
   // Server: when the next request was read on the same thread, of another stream; 0 = not yet.
   uint64_t next_on_thread_ns = 0;
-  bool is_weak = false;          // the parent is inferred in a process that multiplexes
-  bool is_claimed = false;       // by a span of the batch that is being matched
-  bool id_is_taken = false;      // client: another span has the id S of the wire context
+  bool is_weak = false;     // the parent is inferred in a process that multiplexes
+  bool is_claimed = false;  // by a span of the batch that is being matched
+  // Client: a span has the id S of the wire context. Counts for the whole chain, if it is the head.
+  bool id_is_taken = false;
   bool id_is_given_out = false;  // an SDK span was made its child
 
   bool is_finished() const { return finished_at_ns != 0; }

@@ -119,12 +119,8 @@ void Linker::Clamp(Entry& entry) {
 // Whether the id S of a client's context names another span already.
 bool Linker::IsTaken(const Entry& entry) const {
   const model::WireContext& context = *entry.span.context;
-  if (entry.id_is_taken || window_.Past(*entry.process, context, Role::kClient)) return true;
-  const Entry* e = window_.WithContext(context.trace_id, context.span_id, Role::kClient);
-  for (; e != nullptr; e = e->next_same_context) {
-    if (e != &entry && e->process == entry.process && !e->is_waiting()) return true;
-  }
-  return false;
+  return window_.WithContext(context.trace_id, context.span_id, Role::kClient)->id_is_taken ||
+         window_.Past(*entry.process, context, Role::kClient) != nullptr;
 }
 
 void Linker::SettleClient(Entry& entry, Ids* ids) {

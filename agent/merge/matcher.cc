@@ -92,7 +92,7 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
   }
   if (IsServerKind(span.kind)) {
     // Its own id travelled as a context: what carried it is its child, not itself.
-    for (Entry* e = as_client; e != nullptr; e = e->next_same_context) out->taken.push_back(e);
+    if (as_client != nullptr) out->taken.push_back(as_client);
     as_client = nullptr;
   }
   Entry* found = nullptr;
@@ -103,9 +103,7 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
     }
     if (is_second_pass && IsCallOfSender(span, sender)) as_server = nullptr;
     found = Best(as_client, span, sender, &out->ambiguous);
-    for (Entry* e = as_client; e != nullptr; e = e->next_same_context) {
-      if (e != found) out->taken.push_back(e);
-    }
+    if (as_client != nullptr) out->taken.push_back(as_client);
     if (found == nullptr) found = Best(as_server, span, sender, &out->ambiguous);
     if (found == nullptr && sender != nullptr) {
       found = BestElsewhere(as_client, batch, index, *sender, &out->ambiguous);

@@ -21,7 +21,7 @@ struct Hit {
 struct MatchResult {
   std::vector<Hit> hits;
   std::vector<uint32_t> unmatched;  // spans of kind client or server without a hit
-  std::vector<Entry*> taken;        // client entries whose wire id is another span's
+  std::vector<Entry*> taken;        // heads of chains of client entries whose wire id is a span's
   uint64_t edge = 0, ambiguous = 0;
 
   void clear() { hits.clear(), unmatched.clear(), taken.clear(), edge = ambiguous = 0; }

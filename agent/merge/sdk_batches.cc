@@ -110,9 +110,7 @@ void Merge::State::Undo(model::OtlpBatch* batch) {
 
 void Merge::State::Commit(const std::vector<model::SpanRef>& spans, ProcessState* sender,
                           uint64_t now_ns) {
-  for (Entry* entry : match_.taken) {
-    if (!entry->is_claimed) entry->id_is_taken = true;
-  }
+  for (Entry* head : match_.taken) head->id_is_taken = true;
   for (const Adoption& adoption : adoptions_) {
     adoption.client->self->trace = RootOf(adoption.client->self->trace);
   }

@@ -104,10 +104,8 @@ void Merge::State::AbsorbLate(Entry& entry, uint64_t now_ns) {
   RecentKeys::Slot* slot = recent_.Find({context.trace_id, context.span_id, entry.span.role},
                                         entry.process->key, now_ns);
   if (slot == nullptr) return;
-  if (slot->is_used || entry.span.request_first_ns > slot->end_ns + kSlackNs) {
-    entry.id_is_taken = entry.is_client();
-    return;
-  }
+  entry.id_is_taken = entry.is_client();
+  if (slot->is_used || entry.span.request_first_ns > slot->end_ns + kSlackNs) return;
   slot->is_used = true;
   entry.self->span_id = slot->span_id;
   ++counts_.late;

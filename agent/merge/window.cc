@@ -86,6 +86,7 @@ Entry& Window::Add(model::Span&& span, ProcessState& process) {
   if (const auto& context = entry.span.context) {
     if (EntryTable::Slot* head = FindContext(context->trace_id, context->span_id, role)) {
       head->entry->newer_same_context = &entry;
+      entry.id_is_taken = head->entry->id_is_taken;
       entry.next_same_context = std::exchange(head->entry, &entry);
     } else {
       contexts_.Insert(HashContext(context->trace_id, context->span_id, role), &entry);
@@ -210,6 +211,7 @@ void Window::Unchain(Entry& entry) {
   const model::WireContext& context = *entry.span.context;
   EntryTable::Slot* head = FindContext(context.trace_id, context.span_id, entry.span.role);
   if (older != nullptr) {
+    older->id_is_taken |= entry.id_is_taken;
     head->entry = older;
   } else {
     contexts_.Erase(head);

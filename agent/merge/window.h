@@ -52,7 +52,8 @@ class Window {
   // Takes it out of every index. Whoever drops it drops its span.
   EntryPtr Remove(Entry& entry, uint64_t now_ns);
 
-  // The chain of entries that carried this context, of every process and fate; may be null.
+  // The chain of entries that carried this context, of every process and fate, newest first; may be
+  // null. What its head says of the id counts for all of it, so that nobody has to walk it.
   Entry* WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role);
   // The identity of a past entry of that process with this context.
   IdentityRef Past(const ProcessState& process, const model::WireContext& context,
