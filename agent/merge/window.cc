@@ -57,10 +57,9 @@ Window::~Window() {
   entries_.ForEach([this](Entry& entry) { entry_pool_.Delete(&entry); });
 }
 
-uint64_t Window::HashContext(const base::TraceId& trace, const base::SpanId& span,
-                             model::Role role) const {
-  const uint64_t ids = hash_(Word(trace.bytes.data()), Word(trace.bytes.data() + 8));
-  return hash_(ids, Word(span.bytes.data()) + Index(role));
+uint64_t HashKey(const SecretHash& hash, const ContextKey& key) {
+  const uint8_t* trace = key.trace_id.bytes.data();
+  return hash(hash(Word(trace), Word(trace + 8)), Word(key.span_id.bytes.data()) + Index(key.role));
 }
 
 uint64_t Window::HashEnd(const Entry& entry) const {
@@ -89,7 +88,7 @@ Entry& Window::Add(model::Span&& span, ProcessState& process) {
       entry.id_is_taken = head->entry->id_is_taken;
       entry.next_same_context = std::exchange(head->entry, &entry);
     } else {
-      contexts_.Insert(HashContext(context->trace_id, context->span_id, role), &entry);
+      contexts_.Insert(HashKey(hash_, KeyOf(entry)), &entry);
     }
     ++with_context_[Index(role)];
     ++process.with_context[Index(role)];
@@ -122,7 +121,7 @@ Entry* Window::Find(uint64_t exchange_id) {
 
 EntryTable::Slot* Window::FindContext(const base::TraceId& trace, const base::SpanId& span,
                                       model::Role role) {
-  return contexts_.Find(HashContext(trace, span, role), [&](const Entry& entry) {
+  return contexts_.Find(HashKey(hash_, {trace, span, role}), [&](const Entry& entry) {
     return entry.span.role == role && entry.span.context->span_id == span &&
            entry.span.context->trace_id == trace;
   });

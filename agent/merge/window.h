@@ -20,12 +20,8 @@ struct ContextKey {
   model::Role role = model::Role::kServer;
   bool operator==(const ContextKey&) const = default;
 };
-struct ContextKeyHash {
-  size_t operator()(const ContextKey& k) const {
-    return base::IdHash()(k.span_id) ^ (base::IdHash()(k.trace_id) << 1) ^
-           static_cast<size_t>(k.role);
-  }
-};
+// All of its bytes.
+uint64_t HashKey(const SecretHash& hash, const ContextKey& key);
 
 // Threads: one. Owns: its entries, and the memory of all identities and traces; addresses are
 // stable until Remove.
@@ -78,8 +74,9 @@ class Window {
     bool operator==(const PastKey&) const = default;
   };
   struct PastKeyHash {
+    SecretHash hash;
     size_t operator()(const PastKey& k) const {
-      return ContextKeyHash()(k.context) ^ model::ProcessKeyHash()(k.process);
+      return hash(HashKey(hash, k.context) ^ k.process.pid, k.process.start_ns);
     }
   };
   struct Memory {
@@ -95,8 +92,6 @@ class Window {
   uint64_t HashId(uint64_t exchange_id) const {
     return (hash_(exchange_id / 4, 0) & ~uint64_t{3}) | (exchange_id & 3);
   }
-  uint64_t HashContext(const base::TraceId& trace, const base::SpanId& span,
-                       model::Role role) const;
   uint64_t HashEnd(const Entry& entry) const;
   EntryTable::Slot* FindContext(const base::TraceId& trace, const base::SpanId& span,
                                 model::Role role);
@@ -117,7 +112,7 @@ class Window {
   EntryTable entries_;   // by exchange id
   EntryTable contexts_;  // the heads of chains, by wire context and role
   EntryTable ends_;      // by connection end and role
-  std::unordered_map<PastKey, Memory, PastKeyHash> past_;
+  std::unordered_map<PastKey, Memory, PastKeyHash> past_{0, PastKeyHash{hash_}};
   struct PastDue {
     uint64_t due_ns;
     PastKey key;

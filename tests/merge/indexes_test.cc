@@ -10,6 +10,7 @@
 #include "merge/containers/entry_table.h"
 #include "merge/containers/pool.h"
 #include "merge/entry.h"
+#include "merge/recent_keys.h"
 
 namespace weft::merge {
 namespace {
@@ -90,6 +91,22 @@ TEST(MergeBareIndex, KeepsOrderWhateverComesLateAndLeavesEarly) {
     for (auto it = want.upper_bound(limit); it != want.begin();) expected.push_back((--it)->first);
     ASSERT_EQ(seen, expected);
   }
+}
+
+// Callers choose the ids: by halves that look alike they must not be able to choose the place.
+TEST(MergeRecentKeys, ContextsThatDifferInAnyByteOfTheirIdsSpread) {
+  RecentKeys keys(4'096, 1'000);
+  int evicted = 0;
+  const auto remember = [&](const ContextKey& key) {
+    evicted += keys.Remember(key, {1, 1}, base::NewSpanId(), 0, 1) ? 1 : 0;
+  };
+  for (uint8_t n = 0; n < 200; ++n) {
+    ContextKey first, last, span;
+    first.trace_id.bytes.fill(1), last.trace_id.bytes.fill(2), span.trace_id.bytes.fill(3);
+    first.trace_id.bytes[0] = last.trace_id.bytes[15] = span.span_id.bytes[0] = n;
+    remember(first), remember(last), remember(span);
+  }
+  EXPECT_LT(evicted, 20);
 }
 
 TEST(MergePool, ReusesMemoryUpToItsLimit) {
