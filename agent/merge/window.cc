@@ -234,7 +234,7 @@ EntryPtr Window::Remove(Entry& entry, uint64_t now_ns) {
   const auto is_entry = [&entry](const Entry& e) { return &e == &entry; };
   if (EntryTable::Slot* slot = ends_.Find(entry.end_hash, is_entry)) ends_.Erase(slot);
   LeaveThread(entry);
-  if (entry.pair != nullptr) entry.pair->pair = nullptr;
+  if (entry.pair != nullptr) std::exchange(entry.pair, nullptr)->pair = nullptr;
   bytes_ -= entry.bytes;
   entries_.Erase(entries_.Find(HashId(entry.span.exchange_id), is_entry));
   return EntryPtr(&entry, {&entry_pool_});
