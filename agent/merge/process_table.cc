@@ -39,9 +39,9 @@ void ProcessTable::EvictIdle() {
   }
 }
 
-void ProcessTable::OnRequest(ProcessState& process, uint64_t now_ns) {
-  if (process.had_entries) return;
-  process.had_entries = true;
+void ProcessTable::OnFinished(ProcessState& process, uint64_t now_ns) {
+  if (process.is_watched) return;
+  process.is_watched = true;
   watched_.push_back({now_ns + hold_ns_, process.key});
 }
 

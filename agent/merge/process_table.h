@@ -32,6 +32,7 @@ struct ProcessState {
   Coverage coverage = Coverage::kUnknown;
   bool makes_contexts = false;  // sent a context that no request had brought
   bool had_entries = false;
+  bool is_watched = false;                 // its first exchange is over: it should speak soon
   uint32_t entries = 0;                    // in the window
   std::array<uint32_t, 2> with_context{};  // of those, by Role
   std::array<BareIndex, 2> bare;           // those without context, by Role
@@ -56,8 +57,9 @@ class ProcessTable {
   ProcessState& Get(const model::ProcessKey& key);
   ProcessState* Find(const model::ProcessKey& key);
 
-  // The kernel saw a request of this process: its first one starts the watch.
-  void OnRequest(ProcessState& process, uint64_t now_ns);
+  // An exchange of this process is over: the first one starts the watch, since an SDK exports a
+  // span only after its end.
+  void OnFinished(ProcessState& process, uint64_t now_ns);
   void OnExport(ProcessState& process);
   void OnOwnContext(ProcessState& process);
   // Makes processes uncovered whose time has come. True if there was one.

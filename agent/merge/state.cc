@@ -90,7 +90,7 @@ Entry& Merge::State::Enter(model::Span&& span, uint64_t now_ns) {
   const model::ProcessKey key =
       span.process ? MergeKey(span.process->key) : model::ProcessKey{0, span.exchange_id};
   ProcessState& process = processes_.Get(key);
-  processes_.OnRequest(process, now_ns);
+  process.had_entries = true;
   Entry& entry = window_.Add(std::move(span), process);
   linker_.OnOpened(entry);
   ++counts_.opened;
@@ -121,6 +121,7 @@ void Merge::State::OnFinished(model::Span&& span, uint64_t now_ns) {
     window_.Update(*entry, std::move(span));
   }
   window_.Finish(*entry, now_ns);
+  processes_.OnFinished(*entry->process, now_ns);
   Linker::Clamp(*entry);
   if (!entry->is_waiting()) {
     window_.Remove(*entry, now_ns);

@@ -48,6 +48,25 @@ TEST_F(MergeHolding, SilentProcessBecomesUncoveredAndIsEmittedAtOnce) {
   story.ExpectRest();
 }
 
+// An SDK cannot export a span before its end: a cold start, a long poll.
+TEST_F(MergeHolding, SilenceCountsFromTheEndOfTheFirstExchange) {
+  model::Span slow = story.Exchange(Role::kServer, shop, 0);
+  story.Open(slow);
+  story.At(2'000);
+  story.Finish(slow, 2'000);
+  story.At(7'000);
+  story.Export(shop, {{Trace_(3),
+                       Span_(3),
+                       {},
+                       SpanKind::kServer,
+                       1,
+                       1'999,
+                       {{"http.method", "GET"}, {"http.target", "/a"}}}});
+  story.At(20'000);
+  ASSERT_EQ(story.Spans().size(), 1u);
+  EXPECT_EQ(story.Spans()[0].origin(), "merged");
+}
+
 TEST_F(MergeHolding, FirstExportReversesUncovered) {
   Request(story, shop, 0);
   story.At(6'000);
