@@ -14,6 +14,12 @@ bool SameContext(const Entry& a, const Entry& b) {
          a.span.context->span_id == b.span.context->span_id;
 }
 
+// Both ends of one exchange are stamped after their calls, in either order.
+bool BeganBefore(const Entry& inbound, const Entry& call) {
+  const bool is_same_exchange = call.end_hash != 0 && inbound.end_hash == call.end_hash;
+  return !is_same_exchange && inbound.span.request_first_ns < call.span.request_first_ns;
+}
+
 // An earlier thing that is stamped later than what follows from it is moved there.
 void MoveBefore(uint64_t& cause, uint64_t effect) {
   if (cause != 0 && effect != 0 && cause > effect) cause = effect;
@@ -70,11 +76,12 @@ IdentityRef Linker::ThreadParent(const Entry& entry) const {
   if (it == threads.end() || it->second.count != 1) return nullptr;
   if (entry.process->multiplexes && entry.process->open_requests != 1) return nullptr;
   const Entry& inbound = *it->second.newest;
-  return inbound.span.request_first_ns <= entry.span.request_first_ns ? inbound.self : nullptr;
+  return BeganBefore(inbound, entry) ? inbound.self : nullptr;
 }
 
-// The inbound request of the same process that brought the context; of several the one that the
-// thread works on, else the newest.
+// The inbound request of the same process that brought the context before the call went out; of
+// several the one that the thread works on, else the newest. What comes later may be the call
+// itself, that a process makes to itself, directly or through a proxy.
 IdentityRef Linker::Forwarded(const Entry& entry) const {
   const model::WireContext& context = *entry.span.context;
   const Entry* found = nullptr;
@@ -83,11 +90,13 @@ IdentityRef Linker::Forwarded(const Entry& entry) const {
     e = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
   }
   for (; e != nullptr; e = e->next_same_context) {
-    if (e->process != entry.process) continue;
+    if (e->process != entry.process || !BeganBefore(*e, entry)) continue;
     if (found == nullptr) found = e;
     if (e->span.thread == entry.span.thread && !e->is_finished()) return e->self;
   }
-  return found != nullptr ? found->self : window_.Past(*entry.process, context, Role::kServer);
+  if (found != nullptr) return found->self;
+  const Window::Memory* past = window_.Past(*entry.process, context, Role::kServer);
+  return past != nullptr && past->first_ns < entry.span.request_first_ns ? past->identity : nullptr;
 }
 
 void Linker::LinkEnds(Entry& entry) {

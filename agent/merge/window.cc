@@ -226,7 +226,7 @@ EntryPtr Window::Remove(Entry& entry, uint64_t now_ns) {
     --with_context_[role];
     --process.with_context[role];
     PastKey key{KeyOf(entry), process.key};
-    past_[key] = {entry.self, now_ns + past_ns_};
+    past_[key] = {entry.self, entry.span.request_first_ns, now_ns + past_ns_};
     past_order_.push_back({now_ns + past_ns_, key});
   } else {
     process.bare[role].Remove(entry.indexed_at_ns, &entry);
@@ -245,10 +245,10 @@ Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span,
   return slot == nullptr ? nullptr : slot->entry;
 }
 
-IdentityRef Window::Past(const ProcessState& process, const model::WireContext& context,
-                         model::Role role) const {
+const Window::Memory* Window::Past(const ProcessState& process, const model::WireContext& context,
+                                   model::Role role) const {
   auto it = past_.find({{context.trace_id, context.span_id, role}, process.key});
-  return it == past_.end() ? nullptr : it->second.identity;
+  return it == past_.end() ? nullptr : &it->second;
 }
 
 Entry* Window::OtherEnd(const Entry& entry) {

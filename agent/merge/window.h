@@ -51,9 +51,14 @@ class Window {
   // The chain of entries that carried this context, of every process and fate, newest first; may be
   // null. What its head says of the id counts for all of it, so that nobody has to walk it.
   Entry* WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role);
-  // The identity of a past entry of that process with this context.
-  IdentityRef Past(const ProcessState& process, const model::WireContext& context,
-                   model::Role role) const;
+  struct Memory {
+    IdentityRef identity;
+    uint64_t first_ns = 0;  // of its request
+    uint64_t due_ns = 0;
+  };
+  // The newest past entry of that process with this context; may be null.
+  const Memory* Past(const ProcessState& process, const model::WireContext& context,
+                     model::Role role) const;
   // The entry of the other role at the same connection with the same first byte; null if none.
   Entry* OtherEnd(const Entry& entry);
 
@@ -78,10 +83,6 @@ class Window {
     size_t operator()(const PastKey& k) const {
       return hash(HashKey(hash, k.context) ^ k.process.pid, k.process.start_ns);
     }
-  };
-  struct Memory {
-    IdentityRef identity;
-    uint64_t due_ns = 0;
   };
 
   // A batch of views and a little more; a flood gives its memory back.
