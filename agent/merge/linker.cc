@@ -9,6 +9,9 @@ namespace {
 
 using model::Role;
 
+// Of the inbound requests that brought the same context.
+constexpr int kMaxLooks = 32;
+
 bool SameContext(const Entry& a, const Entry& b) {
   return a.span.context && b.span.context && a.span.context->trace_id == b.span.context->trace_id &&
          a.span.context->span_id == b.span.context->span_id;
@@ -84,17 +87,19 @@ IdentityRef Linker::ThreadParent(const Entry& entry) const {
 // itself, that a process makes to itself, directly or through a proxy.
 IdentityRef Linker::Forwarded(const Entry& entry) const {
   const model::WireContext& context = *entry.span.context;
-  const Entry* found = nullptr;
-  const Entry* e = nullptr;
+  const Entry *newest = nullptr, *on_thread = nullptr;
   if (entry.process->with_context[static_cast<size_t>(Role::kServer)] != 0) {
-    e = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+    Entry* head = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+    window_.ForEachNear(head, entry.span.request_first_ns, kMaxLooks, [&](const Entry& e) {
+      if (e.process != entry.process || !BeganBefore(e, entry)) return true;
+      if (newest == nullptr || BeganBefore(*newest, e)) newest = &e;
+      const bool is_at_work = e.span.thread == entry.span.thread && !e.is_finished();
+      if (is_at_work && (on_thread == nullptr || BeganBefore(*on_thread, e))) on_thread = &e;
+      return !is_at_work;
+    });
   }
-  for (; e != nullptr; e = e->next_same_context) {
-    if (e->process != entry.process || !BeganBefore(*e, entry)) continue;
-    if (found == nullptr) found = e;
-    if (e->span.thread == entry.span.thread && !e->is_finished()) return e->self;
-  }
-  if (found != nullptr) return found->self;
+  if (on_thread != nullptr) return on_thread->self;
+  if (newest != nullptr) return newest->self;
   const Window::Memory* past = window_.Past(*entry.process, context, Role::kServer);
   return past != nullptr && past->first_ns < entry.span.request_first_ns ? past->identity : nullptr;
 }

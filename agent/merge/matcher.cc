@@ -17,7 +17,7 @@ using model::SpanRef;
 constexpr uint64_t kSlackNs = 2'000'000;
 // A span that does not say what it did must at least begin when the request does.
 constexpr uint64_t kVagueSlackNs = 20'000'000;
-// Entries looked at for one span by the edge rule.
+// Entries looked at for one span.
 constexpr int kMaxLooks = 256;
 
 uint64_t Distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
@@ -122,9 +122,21 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
 
 // A child of a call that the same process made is no request to it, even if it calls itself.
 bool Matcher::IsCallOfSender(const SpanRef& span, const ProcessState* sender) const {
-  const Entry* e = window_.WithContext(span.trace_id, span.parent_id, Role::kClient);
-  while (e != nullptr && e->process != sender) e = e->next_same_context;
-  return e != nullptr;
+  return Carried(window_.WithContext(span.trace_id, span.parent_id, Role::kClient), span, sender);
+}
+
+// Whether an exchange of the chain is one of this process.
+bool Matcher::Carried(Entry* chain, const SpanRef& span, const ProcessState* process) const {
+  if (chain == nullptr || process == nullptr ||
+      process->with_context[static_cast<size_t>(chain->span.role)] == 0) {
+    return false;
+  }
+  bool is_found = false;
+  window_.ForEachNear(chain, span.start_ns, kMaxLooks, [&](const Entry& e) {
+    is_found |= e.process == process;
+    return !is_found;
+  });
+  return is_found;
 }
 
 Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* sender,
@@ -132,20 +144,24 @@ Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* send
   Entry* best = nullptr;
   Misfit best_misfit;
   const ProcessState* only = sender;
-  for (Entry* e = chain; e != nullptr; e = e->next_same_context) {
-    if (e->is_claimed || !e->is_waiting()) continue;
-    if (sender != nullptr && e->process != sender) continue;
+  bool is_ambiguous = false;
+  window_.ForEachNear(chain, span.start_ns, kMaxLooks, [&](Entry& e) {
+    if (e.is_claimed || !e.is_waiting()) return true;
+    if (sender != nullptr && e.process != sender) return true;
     // Whoever forwards a header is not its author.
-    if (e->parenthood == Parenthood::kForwarded) continue;
-    if (only != nullptr && e->process != only) {
-      ++*ambiguous;
-      return nullptr;
-    }
-    only = e->process;
-    const Misfit misfit{Encloses(*e, span) ? 0 : 1, Deviation(*e, span)};
-    if (best == nullptr || misfit < best_misfit) best = e, best_misfit = misfit;
-  }
-  return best;
+    if (e.parenthood == Parenthood::kForwarded) return true;
+    is_ambiguous |= only != nullptr && e.process != only;
+    only = e.process;
+    const Misfit misfit{Encloses(e, span) ? 0 : 1, Deviation(e, span)};
+    if (best == nullptr || misfit < best_misfit) best = &e, best_misfit = misfit;
+    // Those that begin further away than this one deviates do not fit better. Whether they are of
+    // another process matters where the ids alone decide.
+    return sender == nullptr || best_misfit.rank != 0 ||
+           Distance(e.indexed_at_ns, span.start_ns) <= best_misfit.deviation_ns;
+  });
+  if (!is_ambiguous) return best;
+  ++*ambiguous;
+  return nullptr;
 }
 
 // The sender carried no such context itself: it forwards. The ids are the proof then, if one other
@@ -158,9 +174,7 @@ Entry* Matcher::BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint3
   const SpanRef& span = batch.spans[index];
   const model::WireContext& context = *chain->span.context;
   if (window_.Past(sender, context, chain->span.role)) return nullptr;
-  for (Entry* e = chain; e != nullptr; e = e->next_same_context) {
-    if (e->process == &sender) return nullptr;
-  }
+  if (Carried(chain, span, &sender)) return nullptr;
   Entry* found = Best(chain, span, nullptr, ambiguous);
   if (found == nullptr || !Encloses(*found, span) || found->span.process == nullptr) return nullptr;
   // The next owner of a pid does not speak for the one before (case F46).

@@ -41,6 +41,7 @@ class Matcher {
   void MatchIds(const model::OtlpBatch& batch, uint32_t index, const ProcessState* sender,
                 bool is_second_pass, MatchResult* out);
   bool IsCallOfSender(const model::SpanRef& span, const ProcessState* sender) const;
+  bool Carried(Entry* chain, const model::SpanRef& span, const ProcessState* process) const;
   Entry* Best(Entry* chain, const model::SpanRef& span, const ProcessState* sender,
               uint64_t* ambiguous) const;
   Entry* BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,

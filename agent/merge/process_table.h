@@ -9,7 +9,7 @@
 #include <list>
 #include <unordered_map>
 
-#include "merge/containers/bare_index.h"
+#include "merge/containers/time_index.h"
 #include "merge/entry.h"
 #include "model/process.h"
 
@@ -35,7 +35,7 @@ struct ProcessState {
   bool is_watched = false;                 // its first exchange is over: it should speak soon
   uint32_t entries = 0;                    // in the window
   std::array<uint32_t, 2> with_context{};  // of those, by Role
-  std::array<BareIndex, 2> bare;           // those without context, by Role
+  std::array<TimeIndex, 2> bare;           // those without context, by Role
   bool forwards_contexts = false;          // has sent one that a request had brought
   // A thread has read a request while another one that it had read was still being answered: an
   // event loop, a transport thread. Its thread says little then.

@@ -15,6 +15,9 @@ constexpr size_t kEntryOverhead = 384;
 // Contexts of past entries; a few MiB.
 constexpr size_t kMaxPast = 16'384;
 
+// Entries of one context that are looked through one after the other.
+constexpr size_t kMaxShortChain = 8;
+
 // Threads whose lists are kept for their next request, per process.
 constexpr size_t kMaxIdleThreads = 8;
 
@@ -84,9 +87,7 @@ Entry& Window::Add(model::Span&& span, ProcessState& process) {
   ++process.entries;
   if (const auto& context = entry.span.context) {
     if (EntryTable::Slot* head = FindContext(context->trace_id, context->span_id, role)) {
-      head->entry->newer_same_context = &entry;
-      entry.id_is_taken = head->entry->id_is_taken;
-      entry.next_same_context = std::exchange(head->entry, &entry);
+      Chain(entry, *std::exchange(head->entry, &entry));
     } else {
       contexts_.Insert(HashKey(hash_, KeyOf(entry)), &entry);
     }
@@ -199,9 +200,29 @@ void Window::LeaveThread(Entry& entry) {
   if (--open->count == 0 && threads.size() > kMaxIdleThreads) threads.erase(entry.span.thread);
 }
 
+void Window::Chain(Entry& entry, Entry& head) {
+  head.newer_same_context = &entry;
+  entry.next_same_context = &head;
+  entry.id_is_taken = head.id_is_taken;
+  entry.siblings = head.siblings;
+  if (entry.siblings != nullptr) {
+    entry.siblings->by_time.Add(entry.indexed_at_ns, &entry, 0);
+    return;
+  }
+  size_t length = 0;
+  for (Entry* e = &entry; e != nullptr; e = e->next_same_context) ++length;
+  if (length <= kMaxShortChain) return;
+  const auto siblings = Ref<Siblings>::Make(siblings_pool_);
+  for (Entry* e = &entry; e != nullptr; e = e->next_same_context) {
+    siblings->by_time.Add(e->indexed_at_ns, e, 0);
+    e->siblings = siblings;
+  }
+}
+
 // In constant time: load generators send thousands of requests with one and the same context.
 void Window::Unchain(Entry& entry) {
   Entry *older = entry.next_same_context, *newer = entry.newer_same_context;
+  if (entry.siblings != nullptr) entry.siblings->by_time.Remove(entry.indexed_at_ns, &entry);
   if (older != nullptr) older->newer_same_context = newer;
   if (newer != nullptr) {
     newer->next_same_context = older;

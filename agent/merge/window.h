@@ -51,6 +51,18 @@ class Window {
   // The chain of entries that carried this context, of every process and fate, newest first; may be
   // null. What its head says of the id counts for all of it, so that nobody has to walk it.
   Entry* WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role);
+  // Those of the chain of `head` (which may be null) that are near to `at_ns` in time. `visit`
+  // answers false when what is further away does not matter: a long chain is visited in order and
+  // in part, a short one as a whole and in no order.
+  template <typename Visit>
+  void ForEachNear(Entry* head, uint64_t at_ns, int max_visits, Visit&& visit) const {
+    if (head != nullptr && head->siblings != nullptr) {
+      head->siblings->by_time.ForEachNear(
+          at_ns, max_visits, [&](const TimeIndex::Item& item) { return visit(*item.entry); });
+      return;
+    }
+    for (Entry* e = head; e != nullptr; e = e->next_same_context) visit(*e);
+  }
   struct Memory {
     IdentityRef identity;
     uint64_t first_ns = 0;  // of its request
@@ -100,6 +112,7 @@ class Window {
   EntryTable::Slot* FindEnd(const Entry& entry, model::Role role);
   void EnterEnd(Entry& entry);
   void Measure(Entry& entry);
+  void Chain(Entry& entry, Entry& head);
   void Unchain(Entry& entry);
   static void EnterThread(Entry& entry);
   static void LeaveThread(Entry& entry);
@@ -109,6 +122,7 @@ class Window {
   // Before everything that holds what they made.
   Pool<Trace> trace_pool_{kMaxFree};
   Pool<Identity> identity_pool_{kMaxFree};
+  Pool<Siblings> siblings_pool_{16};
   Pool<Entry> entry_pool_{kMaxFree};
   EntryTable entries_;   // by exchange id
   EntryTable contexts_;  // the heads of chains, by wire context and role

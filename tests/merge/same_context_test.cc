@@ -45,6 +45,61 @@ TEST_F(MergeSameContext, BatchNotesATakenIdOnceASpanHoweverManyCallsCarriedIt) {
   }
 }
 
+// However many there are, only those near to the span in time are looked at.
+TEST_F(MergeSameContext, LookAtALongChainIsBounded) {
+  Entry* head = nullptr;
+  for (uint64_t i = 0; i < 5'000; ++i) head = &Open(Role::kServer, stock, i);
+  int visits = 0;
+  window.ForEachNear(head, story.Unix(2'500), 32, [&](const Entry& e) {
+    EXPECT_LE(e.span.request_first_ns, story.Unix(2'520));
+    EXPECT_GE(e.span.request_first_ns, story.Unix(2'480));
+    ++visits;
+    return true;
+  });
+  EXPECT_EQ(visits, 32);
+}
+
+TEST_F(MergeSameContext, EachOfThousandsOfSpansFindsItsOwnRequest) {
+  constexpr uint64_t kRequests = 2'000;
+  for (uint64_t i = 0; i < kRequests; ++i) {
+    for (const auto& process : {shop, stock}) {
+      model::Span request = story.Exchange(Role::kServer, process, i);
+      Story::Carry(&request, 1, 1);
+      request.request_first_ns += process == shop ? 0 : 300'000;
+      story.Saw(request, i + 2);
+    }
+  }
+  // The oldest last, as no SDK sends them.
+  std::vector<SdkSpan> spans;
+  for (uint64_t i = kRequests; i-- > 0;) {
+    spans.push_back({Trace_(1), base::NewSpanId(), Span_(1), SpanKind::kServer, i, i + 2});
+  }
+  story.Export(shop, spans);
+  int merged = 0;
+  for (const Seen& s : story.Spans()) {
+    ASSERT_EQ(s.origin(), "merged");
+    EXPECT_EQ(s.Text(kRequestFirstKey), std::to_string(s.span.start_ns));
+    ++merged;
+  }
+  EXPECT_EQ(merged, static_cast<int>(kRequests));
+}
+
+// Of the many requests that brought it, the newest before the call.
+TEST_F(MergeSameContext, ForwardedCallIsAChildOfTheNewestRequestBeforeIt) {
+  std::vector<Entry*> requests;
+  for (uint64_t i = 0; i < 100; ++i) {
+    Open(Role::kServer, stock, 10 * i);
+    requests.push_back(&Open(Role::kServer, shop, 10 * i + 1));
+  }
+  model::Span call = story.Exchange(Role::kClient, shop, 505);
+  Story::Carry(&call, 1, 1);
+  call.thread = 999;
+  Entry& entry = window.Add(std::move(call), processes.Get(MergeKey(shop->key)));
+  linker.OnOpened(entry);
+  EXPECT_EQ(entry.parenthood, Parenthood::kForwarded);
+  EXPECT_TRUE(entry.parent == requests[50]->self);
+}
+
 // The id of a span is nobody else's, whichever call of the chain comes, goes, or is left over.
 TEST_F(MergeSameContext, CallsThatCarriedTheIdOfASpanAreAllItsChildren) {
   std::vector<model::Span> calls;
