@@ -53,6 +53,85 @@ uint64_t Deviation(const Entry& entry, const SpanRef& span) {
          (last == 0 ? 0 : Distance(last, span.end_ns));
 }
 
+// Which of the views that are shown to it, nearest first, is the one that the span describes.
+class EdgeSearch {
+ public:
+  EdgeSearch(const model::OtlpBatch& batch, const SpanRef& span)
+      : batch_(batch), span_(span), is_client_(span.kind == SpanKind::kClient) {}
+
+  // False: what comes behind it does not matter any more.
+  bool Look(const TimeIndex::Item& item) {
+    if (item.entry == nullptr || (request_ && *request_ != item.request)) return true;
+    Entry& entry = *item.entry;
+    if (IsBeyondBest(entry)) return false;
+    if (!entry.is_waiting() || entry.is_claimed || entry.id_is_given_out) return true;
+    if (!FitsTimes(entry)) return true;
+    if (!has_facts_) {
+      ReadFacts();
+      if (facts_.is_other_protocol) return false;
+    }
+    if (FitsFacts(entry)) Consider(entry);
+    return true;
+  }
+
+  Entry* Result(uint64_t* ambiguous) const {
+    // A span that does not say what it did is recognised only if nothing else can be meant.
+    const bool is_vague =
+        !facts_.has_request() || (is_client_ && !facts_.is_grpc && facts_.path.empty());
+    if (candidates_ <= 1 || !is_vague || best_misfit_.rank == 0) return best_;
+    ++*ambiguous;
+    return nullptr;
+  }
+
+ private:
+  // Further away it only gets worse.
+  bool IsBeyondBest(const Entry& entry) const {
+    if (best_ == nullptr || (best_misfit_.rank != 0 && port() != 0)) return false;
+    if (candidates_ <= 1 && !facts_.has_request()) return false;
+    if (!is_client_) return best_->span.request_first_ns <= span_.start_ns;
+    // That there are two matters if the span is vague.
+    const bool is_vague = !facts_.is_grpc && facts_.path.empty();
+    return (candidates_ > 1 || !is_vague) &&
+           Distance(entry.span.request_first_ns, span_.start_ns) > best_misfit_.deviation_ns;
+  }
+  bool FitsTimes(const Entry& entry) const {
+    if (is_client_) return Encloses(entry, span_);
+    const uint64_t last_ns = entry.span.response_last_ns;
+    return last_ns == 0 || last_ns + kSlackNs >= span_.start_ns;
+  }
+  void ReadFacts() {
+    facts_ = ReadSpanFacts(batch_.bytes->view().subspan(span_.body.offset, span_.body.size));
+    has_facts_ = true;
+    request_ = HashRequest(facts_);
+  }
+  bool FitsFacts(const Entry& entry) const {
+    if (!FitsRequest(facts_, entry.span.method, entry.span.target)) return false;
+    return facts_.has_request() ||
+           (Encloses(entry, span_) &&
+            Distance(entry.span.request_first_ns, span_.start_ns) <= kVagueSlackNs);
+  }
+  void Consider(Entry& entry) {
+    ++candidates_;
+    const uint16_t seen = is_client_ ? entry.span.server.port : entry.span.client.port;
+    const Misfit misfit{port() != 0 && port() == seen ? 0 : 1,
+                        is_client_ ? Deviation(entry, span_)
+                                   : Distance(entry.span.request_first_ns, span_.start_ns)};
+    if (best_ == nullptr || misfit < best_misfit_) best_ = &entry, best_misfit_ = misfit;
+  }
+  // What the span says of the other end.
+  uint16_t port() const { return is_client_ ? facts_.server_port : facts_.peer_port; }
+
+  const model::OtlpBatch& batch_;
+  const SpanRef& span_;
+  const bool is_client_;
+  SpanFacts facts_;
+  bool has_facts_ = false;
+  std::optional<uint32_t> request_;
+  int candidates_ = 0;
+  Entry* best_ = nullptr;
+  Misfit best_misfit_;
+};
+
 }  // namespace
 
 void Matcher::Match(const model::OtlpBatch& batch, ProcessState* sender, MatchResult* out) {
@@ -190,58 +269,22 @@ Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
   const bool is_client = span.kind == SpanKind::kClient;
   const auto& bare = sender.bare[static_cast<size_t>(is_client ? Role::kClient : Role::kServer)];
   if (bare.empty()) return nullptr;
-  // Newest first: a server's exchange began just before the span.
-  auto it = bare.Above((is_client ? span.end_ns : span.start_ns) + kSlackNs);
-  Entry* best = nullptr;
-  Misfit best_misfit;
-  SpanFacts facts;
-  bool has_facts = false;
-  std::optional<uint32_t> request;
-  int candidates = 0;
-  for (int looks = 0; it != bare.begin() && looks < kMaxLooks; ++looks) {
-    --it;
-    if (is_client && it->first_ns + kSlackNs < span.start_ns) break;
-    if (it->entry == nullptr || (request && *request != it->request)) continue;
-    Entry& entry = *it->entry;
-    // Further back it only gets worse.
-    if (!is_client && best != nullptr && best->span.request_first_ns <= span.start_ns &&
-        (best_misfit.rank == 0 || facts.peer_port == 0) &&
-        (candidates > 1 || facts.has_request())) {
-      break;
+  EdgeSearch search(batch, span);
+  if (is_client) {
+    // Oldest first: a client's exchange begins just after the span, which may last long.
+    const uint64_t begin_ns = span.start_ns - std::min(span.start_ns, kSlackNs + 1);
+    auto it = bare.Above(begin_ns);
+    for (int looks = 0; it != bare.end() && looks < kMaxLooks; ++it, ++looks) {
+      if (it->first_ns > span.end_ns + kSlackNs || !search.Look(*it)) break;
     }
-    if (!entry.is_waiting() || entry.is_claimed || entry.id_is_given_out) continue;
-    if (is_client ? !Encloses(entry, span)
-                  : entry.span.response_last_ns != 0 &&
-                        entry.span.response_last_ns + kSlackNs < span.start_ns) {
-      continue;
+  } else {
+    // Newest first: a server's exchange began just before the span.
+    auto it = bare.Above(span.start_ns + kSlackNs);
+    for (int looks = 0; it != bare.begin() && looks < kMaxLooks; ++looks) {
+      if (!search.Look(*--it)) break;
     }
-    if (!has_facts) {
-      facts = ReadSpanFacts(batch.bytes->view().subspan(span.body.offset, span.body.size));
-      has_facts = true;
-      if (facts.is_other_protocol) return nullptr;
-      request = HashRequest(facts);
-    }
-    if (!FitsRequest(facts, entry.span.method, entry.span.target)) continue;
-    if (!facts.has_request() &&
-        (!Encloses(entry, span) ||
-         Distance(entry.span.request_first_ns, span.start_ns) > kVagueSlackNs)) {
-      continue;
-    }
-    ++candidates;
-    const uint16_t port = is_client ? facts.server_port : facts.peer_port;
-    const uint16_t seen = is_client ? entry.span.server.port : entry.span.client.port;
-    const Misfit misfit{
-        port != 0 && port == seen ? 0 : 1,
-        is_client ? Deviation(entry, span) : Distance(entry.span.request_first_ns, span.start_ns)};
-    if (best == nullptr || misfit < best_misfit) best = &entry, best_misfit = misfit;
   }
-  // A span that does not say what it did is recognised only if nothing else can be meant.
-  const bool is_vague = !facts.has_request() || (is_client && !facts.is_grpc && facts.path.empty());
-  if (candidates > 1 && is_vague && best_misfit.rank != 0) {
-    ++*ambiguous;
-    return nullptr;
-  }
-  return best;
+  return search.Result(ambiguous);
 }
 
 }  // namespace weft::merge

@@ -109,6 +109,19 @@ TEST_F(MergeEdge, ClientSpanWithoutInjectionEnclosesItsExchange) {
   EXPECT_EQ(ClientStory(http, 99, 140).size(), 2u);
 }
 
+// A long call is found whatever the process does meanwhile, and takes nobody else's view.
+TEST_F(MergeEdge, LongCallIsFoundBehindTheManyThatBeganLater) {
+  Story story;
+  const Attributes http = {{"http.request.method", "GET"}, {"url.full", "http://x:8080/a"}};
+  story.Saw(story.Exchange(Role::kClient, shop, 100), 1'100);
+  for (uint64_t i = 0; i < 300; ++i)
+    story.Saw(story.Exchange(Role::kClient, shop, 105 + i), 110 + i);
+  story.Export(shop, {{Trace_(3), Span_(3), {}, SpanKind::kClient, 99, 1'101, http}});
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 1u);
+  EXPECT_EQ(spans[0].Text(kRequestFirstKey), std::to_string(story.Unix(100)));
+}
+
 TEST_F(MergeEdge, ViewWithAContextIsNotTakenByTheEdgeRule) {
   Story story;
   model::Span request = story.Exchange(Role::kServer, shop, 100);
