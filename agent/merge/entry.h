@@ -72,6 +72,8 @@ struct Entry {
   Entry* next_same_context = nullptr;  // chain of the window's index
   Entry* newer_same_context = nullptr;
   Ref<Siblings> siblings;  // of a long chain
+  Entry* older_of_process = nullptr;
+  Entry* newer_of_process = nullptr;
   // Server, while it is open: its place among those that the same thread has read.
   OpenRequests* on_thread = nullptr;
   Entry* older_on_thread = nullptr;

@@ -52,17 +52,17 @@ void ProcessTable::OnOwnContext(ProcessState& process) {
   if (process.is_uncovered()) SetCoverage(process, Coverage::kUnknown);
 }
 
-bool ProcessTable::Tick(uint64_t now_ns) {
-  bool any = false;
+std::vector<ProcessState*> ProcessTable::Tick(uint64_t now_ns) {
+  std::vector<ProcessState*> turned;
   while (!watched_.empty() && watched_.front().due_ns <= now_ns) {
     ProcessState* process = Find(watched_.front().key);
     watched_.pop_front();
     if (process == nullptr || process->coverage != Coverage::kUnknown) continue;
     if (process->makes_contexts) continue;
     SetCoverage(*process, Coverage::kUncovered);
-    any = true;
+    turned.push_back(process);
   }
-  return any;
+  return turned;
 }
 
 void ProcessTable::SetCoverage(ProcessState& process, Coverage coverage) {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <list>
 #include <unordered_map>
+#include <vector>
 
 #include "merge/containers/time_index.h"
 #include "merge/entry.h"
@@ -34,6 +35,7 @@ struct ProcessState {
   bool had_entries = false;
   bool is_watched = false;                 // its first exchange is over: it should speak soon
   uint32_t entries = 0;                    // in the window
+  Entry* newest = nullptr;                 // of those
   std::array<uint32_t, 2> with_context{};  // of those, by Role
   std::array<TimeIndex, 2> bare;           // those without context, by Role
   bool forwards_contexts = false;          // has sent one that a request had brought
@@ -62,8 +64,8 @@ class ProcessTable {
   void OnFinished(ProcessState& process, uint64_t now_ns);
   void OnExport(ProcessState& process);
   void OnOwnContext(ProcessState& process);
-  // Makes processes uncovered whose time has come. True if there was one.
-  bool Tick(uint64_t now_ns);
+  // Makes processes uncovered whose time has come, and tells which.
+  std::vector<ProcessState*> Tick(uint64_t now_ns);
 
   size_t size() const { return states_.size(); }
   size_t uncovered() const { return uncovered_; }

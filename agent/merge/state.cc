@@ -157,7 +157,7 @@ void Merge::State::EmitEarly(Entry& entry, uint64_t now_ns) {
 
 void Merge::State::Tick() {
   const uint64_t now_ns = deps_.clock.MonotonicNs();
-  if (processes_.Tick(now_ns)) OnUncovered();
+  OnUncovered(processes_.Tick(now_ns));
   EmitUncovered(now_ns);
   window_.ForgetPast(now_ns);
   Release(now_ns);
@@ -166,16 +166,17 @@ void Merge::State::Tick() {
 }
 
 // What was held for an SDK that does not exist goes out.
-void Merge::State::OnUncovered() {
+void Merge::State::OnUncovered(const std::vector<ProcessState*>& processes) {
   std::vector<uint64_t> ids;
-  window_.ForEach([&](Entry& entry) {
-    if (!entry.process->is_uncovered()) return;
-    if (entry.counted != nullptr) {
-      --RootOf(entry.counted)->covered;
-      entry.counted.reset();
+  for (const ProcessState* process : processes) {
+    for (Entry* entry = process->newest; entry != nullptr; entry = entry->older_of_process) {
+      if (entry->counted != nullptr) {
+        --RootOf(entry->counted)->covered;
+        entry->counted.reset();
+      }
+      if (entry->is_finished()) ids.push_back(entry->span.exchange_id);
     }
-    if (entry.is_finished()) ids.push_back(entry.span.exchange_id);
-  });
+  }
   std::sort(ids.begin(), ids.end());
   early_.insert(early_.end(), ids.begin(), ids.end());
 }
@@ -183,8 +184,12 @@ void Merge::State::OnUncovered() {
 // In slices: tens of thousands of views may have been held, and the kernel's rings fill meanwhile.
 void Merge::State::EmitUncovered(uint64_t now_ns) {
   for (size_t n = 0; n < kMaxEarlyPerTick && !early_.empty(); ++n) {
-    if (Entry* entry = window_.Find(early_.front())) EmitEarly(*entry, now_ns);
+    Entry* entry = window_.Find(early_.front());
     early_.pop_front();
+    if (entry == nullptr) continue;
+    Entry* pair = entry->pair;
+    EmitEarly(*entry, now_ns);
+    if (pair != nullptr) EmitEarly(*pair, now_ns);
   }
 }
 

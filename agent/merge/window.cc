@@ -85,6 +85,8 @@ Entry& Window::Add(model::Span&& span, ProcessState& process) {
   entry.indexed_at_ns = entry.span.request_first_ns;
   const model::Role role = entry.span.role;
   ++process.entries;
+  entry.older_of_process = std::exchange(process.newest, &entry);
+  if (entry.older_of_process != nullptr) entry.older_of_process->newer_of_process = &entry;
   if (const auto& context = entry.span.context) {
     if (EntryTable::Slot* head = FindContext(context->trace_id, context->span_id, role)) {
       Chain(entry, *std::exchange(head->entry, &entry));
@@ -242,6 +244,9 @@ EntryPtr Window::Remove(Entry& entry, uint64_t now_ns) {
   ProcessState& process = *entry.process;
   const size_t role = Index(entry.span.role);
   --process.entries;
+  Entry *older = entry.older_of_process, *newer = entry.newer_of_process;
+  if (older != nullptr) older->newer_of_process = newer;
+  (newer != nullptr ? newer->older_of_process : process.newest) = older;
   if (entry.span.context) {
     Unchain(entry);
     --with_context_[role];

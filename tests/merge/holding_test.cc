@@ -148,6 +148,48 @@ TEST_F(MergeHolding, UncoveredEndWaitsForTheOtherEndThatHasAnSdk) {
   EXPECT_EQ(spans[2].span.trace_id, Trace_(3));
 }
 
+TEST_F(MergeHolding, EndThatWaitedForTheOtherGoesWhenThatTurnsOutToBeUncovered) {
+  Request(story, stock, 0);
+  Request(story, shop, 3'000);
+  story.At(7'000);
+  model::Span call = story.Exchange(Role::kClient, shop, 7'000);
+  model::Span request = story.Exchange(Role::kServer, stock, 7'001);
+  Story::Connect(call, &request);
+  story.Open(call), story.Open(request);
+  story.Finish(request, 7'009), story.Finish(call, 7'010);
+  story.At(8'900);
+  EXPECT_EQ(story.Spans().size(), 1u);
+  story.At(9'000);
+  EXPECT_EQ(story.Spans().size(), 4u);
+}
+
+// Each view gets its chance once, not whenever some process on the node is found to be silent.
+TEST_F(MergeHolding, ManyShortProcessesDoNotBringUpTheViewsOfOthersAgain) {
+  Request(story, stock, 0);
+  story.Export(shop, {{Trace_(9), Span_(9), {}, SpanKind::kInternal, 0, 1}});
+  constexpr uint64_t kJobs = 20;
+  std::vector<model::Span> later;
+  for (uint64_t i = 0; i < kJobs; ++i) {
+    const auto job = Story::Process(static_cast<uint32_t>(100 + i), "job");
+    Request(story, job, 2'000 + 100 * i);
+    later.push_back(story.Exchange(Role::kServer, job, 5'000));
+  }
+  story.At(5'000);
+  for (const model::Span& span : later) story.Saw(span, 5'000);
+  story.At(7'000);
+  for (int i = 0; i < 5'000; ++i) {
+    model::Span call = story.Exchange(Role::kClient, shop, 7'000);
+    model::Span request = story.Exchange(Role::kServer, stock, 7'001);
+    Story::Connect(call, &request);
+    story.Open(call), story.Open(request);
+    story.Finish(request, 7'009), story.Finish(call, 7'010);
+  }
+  story.At(8'000 + 100 * (kJobs - 1));
+  size_t jobs = 0;
+  for (const Seen& s : story.Spans()) jobs += s.service == "job" ? 1 : 0;
+  EXPECT_EQ(jobs, 2 * kJobs);
+}
+
 TEST_F(MergeHolding, TwoUncoveredEndsGoTogetherWhenBothAreOver) {
   Request(story, shop, 0), Request(story, stock, 0);
   story.At(7'000);
