@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "merge/sdk/origin.h"
 #include "merge/sdk/span_facts.h"
 
 namespace weft::merge {
@@ -136,6 +135,7 @@ class EdgeSearch {
 
 void Matcher::Match(const model::OtlpBatch& batch, ProcessState* sender, MatchResult* out) {
   second_pass_.clear();
+  resources_.Begin();
   for (uint32_t i = 0; i < batch.spans.size(); ++i) {
     if (!batch.spans[i].dropped) MatchIds(batch, i, sender, false, out);
   }
@@ -248,7 +248,7 @@ Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* send
 // another process; it must name this one where ids alone could deceive: the sender speaks HTTP of
 // its own, or that process passes on what others sent it.
 Entry* Matcher::BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,
-                              const ProcessState& sender, uint64_t* ambiguous) const {
+                              const ProcessState& sender, uint64_t* ambiguous) {
   if (chain == nullptr) return nullptr;
   const SpanRef& span = batch.spans[index];
   const model::WireContext& context = *chain->span.context;
@@ -258,7 +258,7 @@ Entry* Matcher::BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint3
   if (found == nullptr || !Encloses(*found, span) || found->span.process == nullptr) return nullptr;
   // The next owner of a pid does not speak for the one before (case F46).
   if (found->process->key.pid == sender.key.pid) return nullptr;
-  const Origin origin = OriginOf(batch, index, *found->span.process);
+  const Origin origin = OriginOf(resources_.FactsOf(batch, index), *found->span.process);
   const bool needs_proof = sender.had_entries || found->process->forwards_contexts;
   if (origin == Origin::kOther || (needs_proof && origin != Origin::kSame)) return nullptr;
   return found;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merge/recent_keys.h"
+#include "merge/sdk/origin.h"
 #include "merge/window.h"
 #include "model/otlp_batch.h"
 
@@ -45,12 +46,13 @@ class Matcher {
   Entry* Best(Entry* chain, const model::SpanRef& span, const ProcessState* sender,
               uint64_t* ambiguous) const;
   Entry* BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,
-                       const ProcessState& sender, uint64_t* ambiguous) const;
+                       const ProcessState& sender, uint64_t* ambiguous);
   Entry* BestAtEdge(const model::OtlpBatch& batch, const model::SpanRef& span,
                     const ProcessState& sender, uint64_t* ambiguous) const;
 
   Window& window_;
   std::vector<uint32_t> second_pass_;
+  Resources resources_;
 };
 
 }  // namespace weft::merge
