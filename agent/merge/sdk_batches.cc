@@ -119,7 +119,8 @@ void Merge::State::Commit(const std::vector<model::SpanRef>& spans, ProcessState
   counts_.ambiguous += match_.ambiguous;
   const size_t hits = match_.hits.size();
   for (size_t i = 0; i < hits; ++i) CommitHit(spans[i], *match_.hits[i].entry, now_ns);
-  if (sender == nullptr) return;
+  // Of others no view comes late, and theirs would push out those of which one may.
+  if (sender == nullptr || !sender->had_entries) return;
   for (size_t i = hits; i < spans.size(); ++i) Remember(spans[i], *sender, now_ns);
 }
 

@@ -306,6 +306,25 @@ TEST_F(MergeHolding, UnsampledContextIsKeptIfAskedForAndDoesNotWait) {
   story.ExpectRest();
 }
 
+// A collector that forwards, beside a process of which a view comes late.
+TEST_F(MergeHolding, SpansOfAPureSenderPushNoRememberedKeyOut) {
+  Options options;
+  options.remembered_keys = 4;
+  Story story(options);
+  model::Span open = story.Exchange(Role::kServer, stock, 0);
+  Story::Carry(&open, 8, 8);
+  story.Open(open);
+  story.Export(stock, {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 101, 149}});
+  for (uint8_t i = 10; i < 30; ++i) {
+    story.Export(shop, {{Trace_(2), Span_(i), Span_(9), SpanKind::kClient, 101, 149}});
+  }
+  EXPECT_EQ(story.Count("weft_merge_forgotten_keys_total"), 0);
+  model::Span request = story.Exchange(Role::kServer, stock, 100);
+  Story::Carry(&request, 1, 1);
+  story.Saw(request, 150);
+  EXPECT_EQ(story.Count("weft_merge_late_total"), 1);
+}
+
 TEST_F(MergeHolding, ThousandsOfShortProcessesAreForgotten) {
   for (uint32_t pid = 1; pid <= 20'000; ++pid) {
     story.Export(Story::Process(pid, "job"), {});
