@@ -8,6 +8,7 @@
 #include <deque>
 #include <list>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "merge/containers/time_index.h"
@@ -61,7 +62,11 @@ class ProcessTable {
 
   // An exchange of this process is over: the first one starts the watch, since an SDK exports a
   // span only after its end.
-  void OnFinished(ProcessState& process, uint64_t now_ns);
+  void OnFinished(ProcessState& process, uint64_t now_ns) {
+    if (!std::exchange(process.is_watched, true)) {
+      watched_.push_back({now_ns + hold_ns_, process.key});
+    }
+  }
   void OnExport(ProcessState& process);
   void OnOwnContext(ProcessState& process);
   // Makes processes uncovered whose time has come, and tells which.

@@ -132,6 +132,15 @@ TEST(MergeRecentKeys, ContextsThatDifferInAnyByteOfTheirIdsSpread) {
   EXPECT_LT(evicted, 20);
 }
 
+// Long requests, which are not heard of for hours, do not keep idle processes in the table.
+TEST(MergeProcessTable, IdleProcessesGoAlsoFromBehindBusyOnes) {
+  ProcessTable table(1, 100);
+  for (uint32_t pid = 1; pid <= 80; ++pid) ++table.Get({pid, 1}).entries;
+  for (uint32_t pid = 1'000; pid < 2'000; ++pid) table.Get({pid, 1});
+  EXPECT_LE(table.size(), 101u);
+  for (uint32_t pid = 1; pid <= 80; ++pid) EXPECT_NE(table.Find({pid, 1}), nullptr);
+}
+
 TEST(MergePool, ReusesMemoryUpToItsLimit) {
   Pool<Trace> pool(1);
   Trace *a = pool.New(), *b = pool.New();
