@@ -52,6 +52,26 @@ TEST_F(MergeEdge, RootServerSpanIsMergedByMethodAndPathOfEitherConvention) {
   EXPECT_EQ(story_->Count("weft_merge_edge_total"), 1);
 }
 
+TEST_F(MergeEdge, MethodOutsideTheConventionsIsTheOneOnTheWire) {
+  for (const char* method : {"PURGE", "PROPFIND"}) {
+    Story story;
+    model::Span request = story.Exchange(Role::kServer, shop, 100);
+    request.method = "PURGE";
+    story.Saw(request, 150);
+    story.Export(shop, {{Trace_(3),
+                         Span_(3),
+                         {},
+                         SpanKind::kServer,
+                         101,
+                         149,
+                         {{"http.request.method", "_OTHER"},
+                          {"url.path", "/a"},
+                          {"http.request.method_original", method}}}});
+    EXPECT_EQ(story.Spans()[0].origin(), method == request.method ? "merged" : "");
+  }
+  EXPECT_EQ(ServerStory({{"http.method", "_OTHER"}}, 101, 149).size(), 1u);
+}
+
 TEST_F(MergeEdge, OtherMethodPathOrTimeIsAnotherOperation) {
   EXPECT_EQ(ServerStory({{"http.method", "POST"}, {"http.target", "/a"}}, 101, 149).size(), 2u);
   EXPECT_EQ(ServerStory({{"http.method", "GET"}, {"http.target", "/b"}}, 101, 149).size(), 2u);
