@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "merge/containers/pool.h"
+#include "merge/containers/time_index.h"
 #include "model/span.h"
 
 namespace weft::merge {
@@ -49,6 +50,11 @@ struct Identity : Counted<Identity> {
 };
 using IdentityRef = Ref<Identity>;
 
+// Many entries that carried the same context, as load generators make them, in order of time.
+struct Siblings : Counted<Siblings> {
+  TimeIndex by_time;
+};
+
 enum class Parenthood : uint8_t {
   kNone,       // a root, or what the wire context says
   kThread,     // the only request that was open on the same thread (see Linker::ThreadParent)
@@ -65,20 +71,24 @@ struct Entry {
   Entry* pair = nullptr;               // the other end of the connection, while it is in the window
   Entry* next_same_context = nullptr;  // chain of the window's index
   Entry* newer_same_context = nullptr;
+  Ref<Siblings> siblings;  // of a long chain
+  Entry* older_of_process = nullptr;
+  Entry* newer_of_process = nullptr;
   // Server, while it is open: its place among those that the same thread has read.
   OpenRequests* on_thread = nullptr;
   Entry* older_on_thread = nullptr;
   Entry* newer_on_thread = nullptr;
   TraceRef counted;             // where it was added to Trace::covered
   uint64_t finished_at_ns = 0;  // monotonic; 0 while the exchange is open
-  uint64_t indexed_at_ns = 0;   // key of ProcessState::bare
+  uint64_t indexed_at_ns = 0;   // key of ProcessState::bare and Siblings::by_time
   uint64_t end_hash = 0;        // of its place on the connection, the same at both ends
   size_t bytes = 0;
   // Server: when the next request was read on the same thread, of another stream; 0 = not yet.
   uint64_t next_on_thread_ns = 0;
-  bool is_weak = false;          // the parent is inferred in a process that multiplexes
-  bool is_claimed = false;       // by a span of the batch that is being matched
-  bool id_is_taken = false;      // client: another span has the id S of the wire context
+  bool is_weak = false;     // the parent is inferred in a process that multiplexes
+  bool is_claimed = false;  // by a span of the batch that is being matched
+  // Client: a span has the id S of the wire context. Counts for the whole chain, if it is the head.
+  bool id_is_taken = false;
   bool id_is_given_out = false;  // an SDK span was made its child
 
   bool is_finished() const { return finished_at_ns != 0; }

@@ -9,9 +9,18 @@ namespace {
 
 using model::Role;
 
+// Of the inbound requests that brought the same context.
+constexpr int kMaxLooks = 32;
+
 bool SameContext(const Entry& a, const Entry& b) {
   return a.span.context && b.span.context && a.span.context->trace_id == b.span.context->trace_id &&
          a.span.context->span_id == b.span.context->span_id;
+}
+
+// Both ends of one exchange are stamped after their calls, in either order.
+bool BeganBefore(const Entry& inbound, const Entry& call) {
+  const bool is_same_exchange = call.end_hash != 0 && inbound.end_hash == call.end_hash;
+  return !is_same_exchange && inbound.span.request_first_ns < call.span.request_first_ns;
 }
 
 // An earlier thing that is stamped later than what follows from it is moved there.
@@ -70,24 +79,29 @@ IdentityRef Linker::ThreadParent(const Entry& entry) const {
   if (it == threads.end() || it->second.count != 1) return nullptr;
   if (entry.process->multiplexes && entry.process->open_requests != 1) return nullptr;
   const Entry& inbound = *it->second.newest;
-  return inbound.span.request_first_ns <= entry.span.request_first_ns ? inbound.self : nullptr;
+  return BeganBefore(inbound, entry) ? inbound.self : nullptr;
 }
 
-// The inbound request of the same process that brought the context; of several the one that the
-// thread works on, else the newest.
+// The inbound request of the same process that brought the context before the call went out; of
+// several the one that the thread works on, else the newest. What comes later may be the call
+// itself, that a process makes to itself, directly or through a proxy.
 IdentityRef Linker::Forwarded(const Entry& entry) const {
   const model::WireContext& context = *entry.span.context;
-  const Entry* found = nullptr;
-  const Entry* e = nullptr;
+  const Entry *newest = nullptr, *on_thread = nullptr;
   if (entry.process->with_context[static_cast<size_t>(Role::kServer)] != 0) {
-    e = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+    Entry* head = window_.WithContext(context.trace_id, context.span_id, Role::kServer);
+    window_.ForEachNear(head, entry.span.request_first_ns, kMaxLooks, [&](const Entry& e) {
+      if (e.process != entry.process || !BeganBefore(e, entry)) return true;
+      if (newest == nullptr || BeganBefore(*newest, e)) newest = &e;
+      const bool is_at_work = e.span.thread == entry.span.thread && !e.is_finished();
+      if (is_at_work && (on_thread == nullptr || BeganBefore(*on_thread, e))) on_thread = &e;
+      return !is_at_work;
+    });
   }
-  for (; e != nullptr; e = e->next_same_context) {
-    if (e->process != entry.process) continue;
-    if (found == nullptr) found = e;
-    if (e->span.thread == entry.span.thread && !e->is_finished()) return e->self;
-  }
-  return found != nullptr ? found->self : window_.Past(*entry.process, context, Role::kServer);
+  if (on_thread != nullptr) return on_thread->self;
+  if (newest != nullptr) return newest->self;
+  const Window::Memory* past = window_.Past(*entry.process, context, Role::kServer);
+  return past != nullptr && past->first_ns < entry.span.request_first_ns ? past->identity : nullptr;
 }
 
 void Linker::LinkEnds(Entry& entry) {
@@ -119,12 +133,8 @@ void Linker::Clamp(Entry& entry) {
 // Whether the id S of a client's context names another span already.
 bool Linker::IsTaken(const Entry& entry) const {
   const model::WireContext& context = *entry.span.context;
-  if (entry.id_is_taken || window_.Past(*entry.process, context, Role::kClient)) return true;
-  const Entry* e = window_.WithContext(context.trace_id, context.span_id, Role::kClient);
-  for (; e != nullptr; e = e->next_same_context) {
-    if (e != &entry && e->process == entry.process && !e->is_waiting()) return true;
-  }
-  return false;
+  return window_.WithContext(context.trace_id, context.span_id, Role::kClient)->id_is_taken ||
+         window_.Past(*entry.process, context, Role::kClient) != nullptr;
 }
 
 void Linker::SettleClient(Entry& entry, Ids* ids) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "merge/sdk/origin.h"
 #include "merge/sdk/span_facts.h"
 
 namespace weft::merge {
@@ -17,7 +16,7 @@ using model::SpanRef;
 constexpr uint64_t kSlackNs = 2'000'000;
 // A span that does not say what it did must at least begin when the request does.
 constexpr uint64_t kVagueSlackNs = 20'000'000;
-// Entries looked at for one span by the edge rule.
+// Entries looked at for one span.
 constexpr int kMaxLooks = 256;
 
 uint64_t Distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
@@ -53,10 +52,90 @@ uint64_t Deviation(const Entry& entry, const SpanRef& span) {
          (last == 0 ? 0 : Distance(last, span.end_ns));
 }
 
+// Which of the views that are shown to it, nearest first, is the one that the span describes.
+class EdgeSearch {
+ public:
+  EdgeSearch(const model::OtlpBatch& batch, const SpanRef& span)
+      : batch_(batch), span_(span), is_client_(span.kind == SpanKind::kClient) {}
+
+  // False: what comes behind it does not matter any more.
+  bool Look(const TimeIndex::Item& item) {
+    if (item.entry == nullptr || (request_ && *request_ != item.request)) return true;
+    Entry& entry = *item.entry;
+    if (IsBeyondBest(entry)) return false;
+    if (!entry.is_waiting() || entry.is_claimed || entry.id_is_given_out) return true;
+    if (!FitsTimes(entry)) return true;
+    if (!has_facts_) {
+      ReadFacts();
+      if (facts_.is_other_protocol) return false;
+    }
+    if (FitsFacts(entry)) Consider(entry);
+    return true;
+  }
+
+  Entry* Result(uint64_t* ambiguous) const {
+    // A span that does not say what it did is recognised only if nothing else can be meant.
+    const bool is_vague =
+        !facts_.has_request() || (is_client_ && !facts_.is_grpc && facts_.path.empty());
+    if (candidates_ <= 1 || !is_vague || best_misfit_.rank == 0) return best_;
+    ++*ambiguous;
+    return nullptr;
+  }
+
+ private:
+  // Further away it only gets worse.
+  bool IsBeyondBest(const Entry& entry) const {
+    if (best_ == nullptr || (best_misfit_.rank != 0 && port() != 0)) return false;
+    if (candidates_ <= 1 && !facts_.has_request()) return false;
+    if (!is_client_) return best_->span.request_first_ns <= span_.start_ns;
+    // That there are two matters if the span is vague.
+    const bool is_vague = !facts_.is_grpc && facts_.path.empty();
+    return (candidates_ > 1 || !is_vague) &&
+           Distance(entry.span.request_first_ns, span_.start_ns) > best_misfit_.deviation_ns;
+  }
+  bool FitsTimes(const Entry& entry) const {
+    if (is_client_) return Encloses(entry, span_);
+    const uint64_t last_ns = entry.span.response_last_ns;
+    return last_ns == 0 || last_ns + kSlackNs >= span_.start_ns;
+  }
+  void ReadFacts() {
+    facts_ = ReadSpanFacts(batch_.bytes->view().subspan(span_.body.offset, span_.body.size));
+    has_facts_ = true;
+    request_ = HashRequest(facts_);
+  }
+  bool FitsFacts(const Entry& entry) const {
+    if (!FitsRequest(facts_, entry.span.method, entry.span.target)) return false;
+    return facts_.has_request() ||
+           (Encloses(entry, span_) &&
+            Distance(entry.span.request_first_ns, span_.start_ns) <= kVagueSlackNs);
+  }
+  void Consider(Entry& entry) {
+    ++candidates_;
+    const uint16_t seen = is_client_ ? entry.span.server.port : entry.span.client.port;
+    const Misfit misfit{port() != 0 && port() == seen ? 0 : 1,
+                        is_client_ ? Deviation(entry, span_)
+                                   : Distance(entry.span.request_first_ns, span_.start_ns)};
+    if (best_ == nullptr || misfit < best_misfit_) best_ = &entry, best_misfit_ = misfit;
+  }
+  // What the span says of the other end.
+  uint16_t port() const { return is_client_ ? facts_.server_port : facts_.peer_port; }
+
+  const model::OtlpBatch& batch_;
+  const SpanRef& span_;
+  const bool is_client_;
+  SpanFacts facts_;
+  bool has_facts_ = false;
+  std::optional<uint32_t> request_;
+  int candidates_ = 0;
+  Entry* best_ = nullptr;
+  Misfit best_misfit_;
+};
+
 }  // namespace
 
 void Matcher::Match(const model::OtlpBatch& batch, ProcessState* sender, MatchResult* out) {
   second_pass_.clear();
+  resources_.Begin();
   for (uint32_t i = 0; i < batch.spans.size(); ++i) {
     if (!batch.spans[i].dropped) MatchIds(batch, i, sender, false, out);
   }
@@ -92,7 +171,7 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
   }
   if (IsServerKind(span.kind)) {
     // Its own id travelled as a context: what carried it is its child, not itself.
-    for (Entry* e = as_client; e != nullptr; e = e->next_same_context) out->taken.push_back(e);
+    if (as_client != nullptr) out->taken.push_back(as_client);
     as_client = nullptr;
   }
   Entry* found = nullptr;
@@ -103,9 +182,7 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
     }
     if (is_second_pass && IsCallOfSender(span, sender)) as_server = nullptr;
     found = Best(as_client, span, sender, &out->ambiguous);
-    for (Entry* e = as_client; e != nullptr; e = e->next_same_context) {
-      if (e != found) out->taken.push_back(e);
-    }
+    if (as_client != nullptr) out->taken.push_back(as_client);
     if (found == nullptr) found = Best(as_server, span, sender, &out->ambiguous);
     if (found == nullptr && sender != nullptr) {
       found = BestElsewhere(as_client, batch, index, *sender, &out->ambiguous);
@@ -124,9 +201,21 @@ void Matcher::MatchIds(const model::OtlpBatch& batch, uint32_t index, const Proc
 
 // A child of a call that the same process made is no request to it, even if it calls itself.
 bool Matcher::IsCallOfSender(const SpanRef& span, const ProcessState* sender) const {
-  const Entry* e = window_.WithContext(span.trace_id, span.parent_id, Role::kClient);
-  while (e != nullptr && e->process != sender) e = e->next_same_context;
-  return e != nullptr;
+  return Carried(window_.WithContext(span.trace_id, span.parent_id, Role::kClient), span, sender);
+}
+
+// Whether an exchange of the chain is one of this process.
+bool Matcher::Carried(Entry* chain, const SpanRef& span, const ProcessState* process) const {
+  if (chain == nullptr || process == nullptr ||
+      process->with_context[static_cast<size_t>(chain->span.role)] == 0) {
+    return false;
+  }
+  bool is_found = false;
+  window_.ForEachNear(chain, span.start_ns, kMaxLooks, [&](const Entry& e) {
+    is_found |= e.process == process;
+    return !is_found;
+  });
+  return is_found;
 }
 
 Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* sender,
@@ -134,20 +223,24 @@ Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* send
   Entry* best = nullptr;
   Misfit best_misfit;
   const ProcessState* only = sender;
-  for (Entry* e = chain; e != nullptr; e = e->next_same_context) {
-    if (e->is_claimed || !e->is_waiting()) continue;
-    if (sender != nullptr && e->process != sender) continue;
+  bool is_ambiguous = false;
+  window_.ForEachNear(chain, span.start_ns, kMaxLooks, [&](Entry& e) {
+    if (e.is_claimed || !e.is_waiting()) return true;
+    if (sender != nullptr && e.process != sender) return true;
     // Whoever forwards a header is not its author.
-    if (e->parenthood == Parenthood::kForwarded) continue;
-    if (only != nullptr && e->process != only) {
-      ++*ambiguous;
-      return nullptr;
-    }
-    only = e->process;
-    const Misfit misfit{Encloses(*e, span) ? 0 : 1, Deviation(*e, span)};
-    if (best == nullptr || misfit < best_misfit) best = e, best_misfit = misfit;
-  }
-  return best;
+    if (e.parenthood == Parenthood::kForwarded) return true;
+    is_ambiguous |= only != nullptr && e.process != only;
+    only = e.process;
+    const Misfit misfit{Encloses(e, span) ? 0 : 1, Deviation(e, span)};
+    if (best == nullptr || misfit < best_misfit) best = &e, best_misfit = misfit;
+    // Those that begin further away than this one deviates do not fit better. Whether they are of
+    // another process matters where the ids alone decide.
+    return sender == nullptr || best_misfit.rank != 0 ||
+           Distance(e.indexed_at_ns, span.start_ns) <= best_misfit.deviation_ns;
+  });
+  if (!is_ambiguous) return best;
+  ++*ambiguous;
+  return nullptr;
 }
 
 // The sender carried no such context itself: it forwards. The ids are the proof then, if one other
@@ -155,19 +248,17 @@ Entry* Matcher::Best(Entry* chain, const SpanRef& span, const ProcessState* send
 // another process; it must name this one where ids alone could deceive: the sender speaks HTTP of
 // its own, or that process passes on what others sent it.
 Entry* Matcher::BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,
-                              const ProcessState& sender, uint64_t* ambiguous) const {
+                              const ProcessState& sender, uint64_t* ambiguous) {
   if (chain == nullptr) return nullptr;
   const SpanRef& span = batch.spans[index];
   const model::WireContext& context = *chain->span.context;
   if (window_.Past(sender, context, chain->span.role)) return nullptr;
-  for (Entry* e = chain; e != nullptr; e = e->next_same_context) {
-    if (e->process == &sender) return nullptr;
-  }
+  if (Carried(chain, span, &sender)) return nullptr;
   Entry* found = Best(chain, span, nullptr, ambiguous);
   if (found == nullptr || !Encloses(*found, span) || found->span.process == nullptr) return nullptr;
   // The next owner of a pid does not speak for the one before (case F46).
   if (found->process->key.pid == sender.key.pid) return nullptr;
-  const Origin origin = OriginOf(batch, index, *found->span.process);
+  const Origin origin = OriginOf(resources_.FactsOf(batch, index), *found->span.process);
   const bool needs_proof = sender.had_entries || found->process->forwards_contexts;
   if (origin == Origin::kOther || (needs_proof && origin != Origin::kSame)) return nullptr;
   return found;
@@ -178,58 +269,22 @@ Entry* Matcher::BestAtEdge(const model::OtlpBatch& batch, const SpanRef& span,
   const bool is_client = span.kind == SpanKind::kClient;
   const auto& bare = sender.bare[static_cast<size_t>(is_client ? Role::kClient : Role::kServer)];
   if (bare.empty()) return nullptr;
-  // Newest first: a server's exchange began just before the span.
-  auto it = bare.Above((is_client ? span.end_ns : span.start_ns) + kSlackNs);
-  Entry* best = nullptr;
-  Misfit best_misfit;
-  SpanFacts facts;
-  bool has_facts = false;
-  std::optional<uint32_t> request;
-  int candidates = 0;
-  for (int looks = 0; it != bare.begin() && looks < kMaxLooks; ++looks) {
-    --it;
-    if (is_client && it->first_ns + kSlackNs < span.start_ns) break;
-    if (it->entry == nullptr || (request && *request != it->request)) continue;
-    Entry& entry = *it->entry;
-    // Further back it only gets worse.
-    if (!is_client && best != nullptr && best->span.request_first_ns <= span.start_ns &&
-        (best_misfit.rank == 0 || facts.peer_port == 0) &&
-        (candidates > 1 || facts.has_request())) {
-      break;
+  EdgeSearch search(batch, span);
+  if (is_client) {
+    // Oldest first: a client's exchange begins just after the span, which may last long.
+    const uint64_t begin_ns = span.start_ns - std::min(span.start_ns, kSlackNs + 1);
+    auto it = bare.Above(begin_ns);
+    for (int looks = 0; it != bare.end() && looks < kMaxLooks; ++it, ++looks) {
+      if (it->first_ns > span.end_ns + kSlackNs || !search.Look(*it)) break;
     }
-    if (!entry.is_waiting() || entry.is_claimed || entry.id_is_given_out) continue;
-    if (is_client ? !Encloses(entry, span)
-                  : entry.span.response_last_ns != 0 &&
-                        entry.span.response_last_ns + kSlackNs < span.start_ns) {
-      continue;
+  } else {
+    // Newest first: a server's exchange began just before the span.
+    auto it = bare.Above(span.start_ns + kSlackNs);
+    for (int looks = 0; it != bare.begin() && looks < kMaxLooks; ++looks) {
+      if (!search.Look(*--it)) break;
     }
-    if (!has_facts) {
-      facts = ReadSpanFacts(batch.bytes->view().subspan(span.body.offset, span.body.size));
-      has_facts = true;
-      if (facts.is_other_protocol) return nullptr;
-      request = HashRequest(facts);
-    }
-    if (!FitsRequest(facts, entry.span.method, entry.span.target)) continue;
-    if (!facts.has_request() &&
-        (!Encloses(entry, span) ||
-         Distance(entry.span.request_first_ns, span.start_ns) > kVagueSlackNs)) {
-      continue;
-    }
-    ++candidates;
-    const uint16_t port = is_client ? facts.server_port : facts.peer_port;
-    const uint16_t seen = is_client ? entry.span.server.port : entry.span.client.port;
-    const Misfit misfit{
-        port != 0 && port == seen ? 0 : 1,
-        is_client ? Deviation(entry, span) : Distance(entry.span.request_first_ns, span.start_ns)};
-    if (best == nullptr || misfit < best_misfit) best = &entry, best_misfit = misfit;
   }
-  // A span that does not say what it did is recognised only if nothing else can be meant.
-  const bool is_vague = !facts.has_request() || (is_client && !facts.is_grpc && facts.path.empty());
-  if (candidates > 1 && is_vague && best_misfit.rank != 0) {
-    ++*ambiguous;
-    return nullptr;
-  }
-  return best;
+  return search.Result(ambiguous);
 }
 
 }  // namespace weft::merge

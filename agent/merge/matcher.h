@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merge/recent_keys.h"
+#include "merge/sdk/origin.h"
 #include "merge/window.h"
 #include "model/otlp_batch.h"
 
@@ -21,7 +22,7 @@ struct Hit {
 struct MatchResult {
   std::vector<Hit> hits;
   std::vector<uint32_t> unmatched;  // spans of kind client or server without a hit
-  std::vector<Entry*> taken;        // client entries whose wire id is another span's
+  std::vector<Entry*> taken;        // heads of chains of client entries whose wire id is a span's
   uint64_t edge = 0, ambiguous = 0;
 
   void clear() { hits.clear(), unmatched.clear(), taken.clear(), edge = ambiguous = 0; }
@@ -41,15 +42,17 @@ class Matcher {
   void MatchIds(const model::OtlpBatch& batch, uint32_t index, const ProcessState* sender,
                 bool is_second_pass, MatchResult* out);
   bool IsCallOfSender(const model::SpanRef& span, const ProcessState* sender) const;
+  bool Carried(Entry* chain, const model::SpanRef& span, const ProcessState* process) const;
   Entry* Best(Entry* chain, const model::SpanRef& span, const ProcessState* sender,
               uint64_t* ambiguous) const;
   Entry* BestElsewhere(Entry* chain, const model::OtlpBatch& batch, uint32_t index,
-                       const ProcessState& sender, uint64_t* ambiguous) const;
+                       const ProcessState& sender, uint64_t* ambiguous);
   Entry* BestAtEdge(const model::OtlpBatch& batch, const model::SpanRef& span,
                     const ProcessState& sender, uint64_t* ambiguous) const;
 
   Window& window_;
   std::vector<uint32_t> second_pass_;
+  Resources resources_;
 };
 
 }  // namespace weft::merge

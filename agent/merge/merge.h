@@ -24,7 +24,8 @@ namespace weft::merge {
 // Config block "merge".
 struct Options {
   // How long a finished kernel view waits for the SDK's span: a little more than the 5 s after
-  // which SDKs export. Also how long a new process may stay silent before it counts as uncovered.
+  // which SDKs export. Also how long a new process may stay silent after the end of its first
+  // exchange before it counts as uncovered.
   int64_t hold_seconds = 6;
   int64_t hold_max_bytes = 32 << 20;  // of held views; over it the oldest is emitted early
   int64_t remembered_keys = 16'384;   // SDK spans whose kernel view may still come; 2 s each

@@ -23,26 +23,22 @@ ProcessState& ProcessTable::Get(const model::ProcessKey& key) {
   return state;
 }
 
-// Forgets the longest unused process without entries. What is lost with it is only its coverage,
-// which is learnt again. All of them may have entries: then the window's byte limit is the bound.
+// Forgets the longest unused processes without entries; those with entries are in use. What is lost
+// with it is only its coverage, which is learnt again. All of them may have entries: then the
+// window's byte limit is the bound.
 void ProcessTable::EvictIdle() {
   constexpr int kMaxLooks = 64;
-  int looks = 0;
-  for (ProcessState* state : ages_) {
-    if (++looks > kMaxLooks) return;
-    if (state->entries != 0) continue;
+  for (int looks = 0; looks < kMaxLooks && states_.size() >= max_processes_; ++looks) {
+    ProcessState* state = ages_.front();
+    if (state->entries != 0) {
+      ages_.splice(ages_.end(), ages_, state->age);
+      continue;
+    }
     SetCoverage(*state, Coverage::kUnknown);
     ages_.erase(state->age);
     const model::ProcessKey key = state->key;
     states_.erase(key);
-    return;
   }
-}
-
-void ProcessTable::OnRequest(ProcessState& process, uint64_t now_ns) {
-  if (process.had_entries) return;
-  process.had_entries = true;
-  watched_.push_back({now_ns + hold_ns_, process.key});
 }
 
 void ProcessTable::OnExport(ProcessState& process) { SetCoverage(process, Coverage::kExports); }
@@ -52,17 +48,17 @@ void ProcessTable::OnOwnContext(ProcessState& process) {
   if (process.is_uncovered()) SetCoverage(process, Coverage::kUnknown);
 }
 
-bool ProcessTable::Tick(uint64_t now_ns) {
-  bool any = false;
+std::vector<ProcessState*> ProcessTable::Tick(uint64_t now_ns) {
+  std::vector<ProcessState*> turned;
   while (!watched_.empty() && watched_.front().due_ns <= now_ns) {
     ProcessState* process = Find(watched_.front().key);
     watched_.pop_front();
     if (process == nullptr || process->coverage != Coverage::kUnknown) continue;
     if (process->makes_contexts) continue;
     SetCoverage(*process, Coverage::kUncovered);
-    any = true;
+    turned.push_back(process);
   }
-  return any;
+  return turned;
 }
 
 void ProcessTable::SetCoverage(ProcessState& process, Coverage coverage) {

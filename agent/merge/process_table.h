@@ -8,8 +8,10 @@
 #include <deque>
 #include <list>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
-#include "merge/containers/bare_index.h"
+#include "merge/containers/time_index.h"
 #include "merge/entry.h"
 #include "model/process.h"
 
@@ -32,9 +34,11 @@ struct ProcessState {
   Coverage coverage = Coverage::kUnknown;
   bool makes_contexts = false;  // sent a context that no request had brought
   bool had_entries = false;
+  bool is_watched = false;                 // its first exchange is over: it should speak soon
   uint32_t entries = 0;                    // in the window
+  Entry* newest = nullptr;                 // of those
   std::array<uint32_t, 2> with_context{};  // of those, by Role
-  std::array<BareIndex, 2> bare;           // those without context, by Role
+  std::array<TimeIndex, 2> bare;           // those without context, by Role
   bool forwards_contexts = false;          // has sent one that a request had brought
   // A thread has read a request while another one that it had read was still being answered: an
   // event loop, a transport thread. Its thread says little then.
@@ -56,12 +60,17 @@ class ProcessTable {
   ProcessState& Get(const model::ProcessKey& key);
   ProcessState* Find(const model::ProcessKey& key);
 
-  // The kernel saw a request of this process: its first one starts the watch.
-  void OnRequest(ProcessState& process, uint64_t now_ns);
+  // An exchange of this process is over: the first one starts the watch, since an SDK exports a
+  // span only after its end.
+  void OnFinished(ProcessState& process, uint64_t now_ns) {
+    if (!std::exchange(process.is_watched, true)) {
+      watched_.push_back({now_ns + hold_ns_, process.key});
+    }
+  }
   void OnExport(ProcessState& process);
   void OnOwnContext(ProcessState& process);
-  // Makes processes uncovered whose time has come. True if there was one.
-  bool Tick(uint64_t now_ns);
+  // Makes processes uncovered whose time has come, and tells which.
+  std::vector<ProcessState*> Tick(uint64_t now_ns);
 
   size_t size() const { return states_.size(); }
   size_t uncovered() const { return uncovered_; }

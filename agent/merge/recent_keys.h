@@ -55,12 +55,12 @@ class RecentKeys {
  private:
   static constexpr size_t kWays = 4;
   Slot* Bucket(const ContextKey& context) {
-    uint64_t hash = ContextKeyHash()(context) * 0x9E3779B97F4A7C15ull;
-    return &slots_[(hash >> 32 & (buckets_ - 1)) * kWays];
+    return &slots_[(HashKey(hash_, context) & (buckets_ - 1)) * kWays];
   }
 
   const size_t buckets_;
   const uint64_t lifetime_ns_;
+  const SecretHash hash_;
   std::vector<Slot> slots_;
 };
 

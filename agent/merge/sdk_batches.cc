@@ -110,9 +110,7 @@ void Merge::State::Undo(model::OtlpBatch* batch) {
 
 void Merge::State::Commit(const std::vector<model::SpanRef>& spans, ProcessState* sender,
                           uint64_t now_ns) {
-  for (Entry* entry : match_.taken) {
-    if (!entry->is_claimed) entry->id_is_taken = true;
-  }
+  for (Entry* head : match_.taken) head->id_is_taken = true;
   for (const Adoption& adoption : adoptions_) {
     adoption.client->self->trace = RootOf(adoption.client->self->trace);
   }
@@ -121,7 +119,8 @@ void Merge::State::Commit(const std::vector<model::SpanRef>& spans, ProcessState
   counts_.ambiguous += match_.ambiguous;
   const size_t hits = match_.hits.size();
   for (size_t i = 0; i < hits; ++i) CommitHit(spans[i], *match_.hits[i].entry, now_ns);
-  if (sender == nullptr) return;
+  // Of others no view comes late, and theirs would push out those of which one may.
+  if (sender == nullptr || !sender->had_entries) return;
   for (size_t i = hits; i < spans.size(); ++i) Remember(spans[i], *sender, now_ns);
 }
 

@@ -90,7 +90,7 @@ Entry& Merge::State::Enter(model::Span&& span, uint64_t now_ns) {
   const model::ProcessKey key =
       span.process ? MergeKey(span.process->key) : model::ProcessKey{0, span.exchange_id};
   ProcessState& process = processes_.Get(key);
-  processes_.OnRequest(process, now_ns);
+  process.had_entries = true;
   Entry& entry = window_.Add(std::move(span), process);
   linker_.OnOpened(entry);
   ++counts_.opened;
@@ -104,10 +104,8 @@ void Merge::State::AbsorbLate(Entry& entry, uint64_t now_ns) {
   RecentKeys::Slot* slot = recent_.Find({context.trace_id, context.span_id, entry.span.role},
                                         entry.process->key, now_ns);
   if (slot == nullptr) return;
-  if (slot->is_used || entry.span.request_first_ns > slot->end_ns + kSlackNs) {
-    entry.id_is_taken = entry.is_client();
-    return;
-  }
+  entry.id_is_taken = entry.is_client();
+  if (slot->is_used || entry.span.request_first_ns > slot->end_ns + kSlackNs) return;
   slot->is_used = true;
   entry.self->span_id = slot->span_id;
   ++counts_.late;
@@ -123,6 +121,7 @@ void Merge::State::OnFinished(model::Span&& span, uint64_t now_ns) {
     window_.Update(*entry, std::move(span));
   }
   window_.Finish(*entry, now_ns);
+  processes_.OnFinished(*entry->process, now_ns);
   Linker::Clamp(*entry);
   if (!entry->is_waiting()) {
     window_.Remove(*entry, now_ns);
@@ -158,7 +157,7 @@ void Merge::State::EmitEarly(Entry& entry, uint64_t now_ns) {
 
 void Merge::State::Tick() {
   const uint64_t now_ns = deps_.clock.MonotonicNs();
-  if (processes_.Tick(now_ns)) OnUncovered();
+  OnUncovered(processes_.Tick(now_ns));
   EmitUncovered(now_ns);
   window_.ForgetPast(now_ns);
   Release(now_ns);
@@ -167,16 +166,17 @@ void Merge::State::Tick() {
 }
 
 // What was held for an SDK that does not exist goes out.
-void Merge::State::OnUncovered() {
+void Merge::State::OnUncovered(const std::vector<ProcessState*>& processes) {
   std::vector<uint64_t> ids;
-  window_.ForEach([&](Entry& entry) {
-    if (!entry.process->is_uncovered()) return;
-    if (entry.counted != nullptr) {
-      --RootOf(entry.counted)->covered;
-      entry.counted.reset();
+  for (const ProcessState* process : processes) {
+    for (Entry* entry = process->newest; entry != nullptr; entry = entry->older_of_process) {
+      if (entry->counted != nullptr) {
+        --RootOf(entry->counted)->covered;
+        entry->counted.reset();
+      }
+      if (entry->is_finished()) ids.push_back(entry->span.exchange_id);
     }
-    if (entry.is_finished()) ids.push_back(entry.span.exchange_id);
-  });
+  }
   std::sort(ids.begin(), ids.end());
   early_.insert(early_.end(), ids.begin(), ids.end());
 }
@@ -184,8 +184,12 @@ void Merge::State::OnUncovered() {
 // In slices: tens of thousands of views may have been held, and the kernel's rings fill meanwhile.
 void Merge::State::EmitUncovered(uint64_t now_ns) {
   for (size_t n = 0; n < kMaxEarlyPerTick && !early_.empty(); ++n) {
-    if (Entry* entry = window_.Find(early_.front())) EmitEarly(*entry, now_ns);
+    Entry* entry = window_.Find(early_.front());
     early_.pop_front();
+    if (entry == nullptr) continue;
+    Entry* pair = entry->pair;
+    EmitEarly(*entry, now_ns);
+    if (pair != nullptr) EmitEarly(*pair, now_ns);
   }
 }
 

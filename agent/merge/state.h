@@ -68,7 +68,7 @@ class Merge::State {
   void AbsorbLate(Entry& entry, uint64_t now_ns);
   void Settled(Entry& entry);
   void EmitEarly(Entry& entry, uint64_t now_ns);
-  void OnUncovered();
+  void OnUncovered(const std::vector<ProcessState*>& processes);
   void EmitUncovered(uint64_t now_ns);
   bool IsBlocked(const Entry& entry, uint64_t now_ns) const;
   uint64_t PopHeld();

@@ -15,6 +15,9 @@ constexpr size_t kEntryOverhead = 384;
 // Contexts of past entries; a few MiB.
 constexpr size_t kMaxPast = 16'384;
 
+// Entries of one context that are looked through one after the other.
+constexpr size_t kMaxShortChain = 8;
+
 // Threads whose lists are kept for their next request, per process.
 constexpr size_t kMaxIdleThreads = 8;
 
@@ -57,10 +60,9 @@ Window::~Window() {
   entries_.ForEach([this](Entry& entry) { entry_pool_.Delete(&entry); });
 }
 
-uint64_t Window::HashContext(const base::TraceId& trace, const base::SpanId& span,
-                             model::Role role) const {
-  const uint64_t ids = hash_(Word(trace.bytes.data()), Word(trace.bytes.data() + 8));
-  return hash_(ids, Word(span.bytes.data()) + Index(role));
+uint64_t HashKey(const SecretHash& hash, const ContextKey& key) {
+  const uint8_t* trace = key.trace_id.bytes.data();
+  return hash(hash(Word(trace), Word(trace + 8)), Word(key.span_id.bytes.data()) + Index(key.role));
 }
 
 uint64_t Window::HashEnd(const Entry& entry) const {
@@ -83,12 +85,13 @@ Entry& Window::Add(model::Span&& span, ProcessState& process) {
   entry.indexed_at_ns = entry.span.request_first_ns;
   const model::Role role = entry.span.role;
   ++process.entries;
+  entry.older_of_process = std::exchange(process.newest, &entry);
+  if (entry.older_of_process != nullptr) entry.older_of_process->newer_of_process = &entry;
   if (const auto& context = entry.span.context) {
     if (EntryTable::Slot* head = FindContext(context->trace_id, context->span_id, role)) {
-      head->entry->newer_same_context = &entry;
-      entry.next_same_context = std::exchange(head->entry, &entry);
+      Chain(entry, *std::exchange(head->entry, &entry));
     } else {
-      contexts_.Insert(HashContext(context->trace_id, context->span_id, role), &entry);
+      contexts_.Insert(HashKey(hash_, KeyOf(entry)), &entry);
     }
     ++with_context_[Index(role)];
     ++process.with_context[Index(role)];
@@ -121,7 +124,7 @@ Entry* Window::Find(uint64_t exchange_id) {
 
 EntryTable::Slot* Window::FindContext(const base::TraceId& trace, const base::SpanId& span,
                                       model::Role role) {
-  return contexts_.Find(HashContext(trace, span, role), [&](const Entry& entry) {
+  return contexts_.Find(HashKey(hash_, {trace, span, role}), [&](const Entry& entry) {
     return entry.span.role == role && entry.span.context->span_id == span &&
            entry.span.context->trace_id == trace;
   });
@@ -199,9 +202,29 @@ void Window::LeaveThread(Entry& entry) {
   if (--open->count == 0 && threads.size() > kMaxIdleThreads) threads.erase(entry.span.thread);
 }
 
+void Window::Chain(Entry& entry, Entry& head) {
+  head.newer_same_context = &entry;
+  entry.next_same_context = &head;
+  entry.id_is_taken = head.id_is_taken;
+  entry.siblings = head.siblings;
+  if (entry.siblings != nullptr) {
+    entry.siblings->by_time.Add(entry.indexed_at_ns, &entry, 0);
+    return;
+  }
+  size_t length = 0;
+  for (Entry* e = &entry; e != nullptr; e = e->next_same_context) ++length;
+  if (length <= kMaxShortChain) return;
+  const auto siblings = Ref<Siblings>::Make(siblings_pool_);
+  for (Entry* e = &entry; e != nullptr; e = e->next_same_context) {
+    siblings->by_time.Add(e->indexed_at_ns, e, 0);
+    e->siblings = siblings;
+  }
+}
+
 // In constant time: load generators send thousands of requests with one and the same context.
 void Window::Unchain(Entry& entry) {
   Entry *older = entry.next_same_context, *newer = entry.newer_same_context;
+  if (entry.siblings != nullptr) entry.siblings->by_time.Remove(entry.indexed_at_ns, &entry);
   if (older != nullptr) older->newer_same_context = newer;
   if (newer != nullptr) {
     newer->next_same_context = older;
@@ -210,6 +233,7 @@ void Window::Unchain(Entry& entry) {
   const model::WireContext& context = *entry.span.context;
   EntryTable::Slot* head = FindContext(context.trace_id, context.span_id, entry.span.role);
   if (older != nullptr) {
+    older->id_is_taken |= entry.id_is_taken;
     head->entry = older;
   } else {
     contexts_.Erase(head);
@@ -220,12 +244,15 @@ EntryPtr Window::Remove(Entry& entry, uint64_t now_ns) {
   ProcessState& process = *entry.process;
   const size_t role = Index(entry.span.role);
   --process.entries;
+  Entry *older = entry.older_of_process, *newer = entry.newer_of_process;
+  if (older != nullptr) older->newer_of_process = newer;
+  (newer != nullptr ? newer->older_of_process : process.newest) = older;
   if (entry.span.context) {
     Unchain(entry);
     --with_context_[role];
     --process.with_context[role];
     PastKey key{KeyOf(entry), process.key};
-    past_[key] = {entry.self, now_ns + past_ns_};
+    past_[key] = {entry.self, entry.span.request_first_ns, now_ns + past_ns_};
     past_order_.push_back({now_ns + past_ns_, key});
   } else {
     process.bare[role].Remove(entry.indexed_at_ns, &entry);
@@ -233,7 +260,7 @@ EntryPtr Window::Remove(Entry& entry, uint64_t now_ns) {
   const auto is_entry = [&entry](const Entry& e) { return &e == &entry; };
   if (EntryTable::Slot* slot = ends_.Find(entry.end_hash, is_entry)) ends_.Erase(slot);
   LeaveThread(entry);
-  if (entry.pair != nullptr) entry.pair->pair = nullptr;
+  if (entry.pair != nullptr) std::exchange(entry.pair, nullptr)->pair = nullptr;
   bytes_ -= entry.bytes;
   entries_.Erase(entries_.Find(HashId(entry.span.exchange_id), is_entry));
   return EntryPtr(&entry, {&entry_pool_});
@@ -244,10 +271,10 @@ Entry* Window::WithContext(const base::TraceId& trace, const base::SpanId& span,
   return slot == nullptr ? nullptr : slot->entry;
 }
 
-IdentityRef Window::Past(const ProcessState& process, const model::WireContext& context,
-                         model::Role role) const {
+const Window::Memory* Window::Past(const ProcessState& process, const model::WireContext& context,
+                                   model::Role role) const {
   auto it = past_.find({{context.trace_id, context.span_id, role}, process.key});
-  return it == past_.end() ? nullptr : it->second.identity;
+  return it == past_.end() ? nullptr : &it->second;
 }
 
 Entry* Window::OtherEnd(const Entry& entry) {

@@ -20,12 +20,8 @@ struct ContextKey {
   model::Role role = model::Role::kServer;
   bool operator==(const ContextKey&) const = default;
 };
-struct ContextKeyHash {
-  size_t operator()(const ContextKey& k) const {
-    return base::IdHash()(k.span_id) ^ (base::IdHash()(k.trace_id) << 1) ^
-           static_cast<size_t>(k.role);
-  }
-};
+// All of its bytes.
+uint64_t HashKey(const SecretHash& hash, const ContextKey& key);
 
 // Threads: one. Owns: its entries, and the memory of all identities and traces; addresses are
 // stable until Remove.
@@ -52,11 +48,29 @@ class Window {
   // Takes it out of every index. Whoever drops it drops its span.
   EntryPtr Remove(Entry& entry, uint64_t now_ns);
 
-  // The chain of entries that carried this context, of every process and fate; may be null.
+  // The chain of entries that carried this context, of every process and fate, newest first; may be
+  // null. What its head says of the id counts for all of it, so that nobody has to walk it.
   Entry* WithContext(const base::TraceId& trace, const base::SpanId& span, model::Role role);
-  // The identity of a past entry of that process with this context.
-  IdentityRef Past(const ProcessState& process, const model::WireContext& context,
-                   model::Role role) const;
+  // Those of the chain of `head` (which may be null) that are near to `at_ns` in time. `visit`
+  // answers false when what is further away does not matter: a long chain is visited in order and
+  // in part, a short one as a whole and in no order.
+  template <typename Visit>
+  void ForEachNear(Entry* head, uint64_t at_ns, int max_visits, Visit&& visit) const {
+    if (head != nullptr && head->siblings != nullptr) {
+      head->siblings->by_time.ForEachNear(
+          at_ns, max_visits, [&](const TimeIndex::Item& item) { return visit(*item.entry); });
+      return;
+    }
+    for (Entry* e = head; e != nullptr; e = e->next_same_context) visit(*e);
+  }
+  struct Memory {
+    IdentityRef identity;
+    uint64_t first_ns = 0;  // of its request
+    uint64_t due_ns = 0;
+  };
+  // The newest past entry of that process with this context; may be null.
+  const Memory* Past(const ProcessState& process, const model::WireContext& context,
+                     model::Role role) const;
   // The entry of the other role at the same connection with the same first byte; null if none.
   Entry* OtherEnd(const Entry& entry);
 
@@ -77,13 +91,10 @@ class Window {
     bool operator==(const PastKey&) const = default;
   };
   struct PastKeyHash {
+    SecretHash hash;
     size_t operator()(const PastKey& k) const {
-      return ContextKeyHash()(k.context) ^ model::ProcessKeyHash()(k.process);
+      return hash(HashKey(hash, k.context) ^ k.process.pid, k.process.start_ns);
     }
-  };
-  struct Memory {
-    IdentityRef identity;
-    uint64_t due_ns = 0;
   };
 
   // A batch of views and a little more; a flood gives its memory back.
@@ -94,8 +105,6 @@ class Window {
   uint64_t HashId(uint64_t exchange_id) const {
     return (hash_(exchange_id / 4, 0) & ~uint64_t{3}) | (exchange_id & 3);
   }
-  uint64_t HashContext(const base::TraceId& trace, const base::SpanId& span,
-                       model::Role role) const;
   uint64_t HashEnd(const Entry& entry) const;
   EntryTable::Slot* FindContext(const base::TraceId& trace, const base::SpanId& span,
                                 model::Role role);
@@ -103,6 +112,7 @@ class Window {
   EntryTable::Slot* FindEnd(const Entry& entry, model::Role role);
   void EnterEnd(Entry& entry);
   void Measure(Entry& entry);
+  void Chain(Entry& entry, Entry& head);
   void Unchain(Entry& entry);
   static void EnterThread(Entry& entry);
   static void LeaveThread(Entry& entry);
@@ -112,11 +122,12 @@ class Window {
   // Before everything that holds what they made.
   Pool<Trace> trace_pool_{kMaxFree};
   Pool<Identity> identity_pool_{kMaxFree};
+  Pool<Siblings> siblings_pool_{16};
   Pool<Entry> entry_pool_{kMaxFree};
   EntryTable entries_;   // by exchange id
   EntryTable contexts_;  // the heads of chains, by wire context and role
   EntryTable ends_;      // by connection end and role
-  std::unordered_map<PastKey, Memory, PastKeyHash> past_;
+  std::unordered_map<PastKey, Memory, PastKeyHash> past_{0, PastKeyHash{hash_}};
   struct PastDue {
     uint64_t due_ns;
     PastKey key;

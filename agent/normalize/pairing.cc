@@ -292,6 +292,8 @@ void Pairing::StartResponse(const Head& head, uint64_t offset, const Piece& piec
   if (pending() == 0) {
     ++shared_.counts.orphan_responses;
     orphan_spoke_last_ = true;
+    // Its request may still come, and what answers the next one is not for that.
+    is_doubtful_ = true;
     return;
   }
   if (front().kind == Kind::kUnknown) return;

@@ -52,6 +52,26 @@ TEST_F(MergeEdge, RootServerSpanIsMergedByMethodAndPathOfEitherConvention) {
   EXPECT_EQ(story_->Count("weft_merge_edge_total"), 1);
 }
 
+TEST_F(MergeEdge, MethodOutsideTheConventionsIsTheOneOnTheWire) {
+  for (const char* method : {"PURGE", "PROPFIND"}) {
+    Story story;
+    model::Span request = story.Exchange(Role::kServer, shop, 100);
+    request.method = "PURGE";
+    story.Saw(request, 150);
+    story.Export(shop, {{Trace_(3),
+                         Span_(3),
+                         {},
+                         SpanKind::kServer,
+                         101,
+                         149,
+                         {{"http.request.method", "_OTHER"},
+                          {"url.path", "/a"},
+                          {"http.request.method_original", method}}}});
+    EXPECT_EQ(story.Spans()[0].origin(), method == request.method ? "merged" : "");
+  }
+  EXPECT_EQ(ServerStory({{"http.method", "_OTHER"}}, 101, 149).size(), 1u);
+}
+
 TEST_F(MergeEdge, OtherMethodPathOrTimeIsAnotherOperation) {
   EXPECT_EQ(ServerStory({{"http.method", "POST"}, {"http.target", "/a"}}, 101, 149).size(), 2u);
   EXPECT_EQ(ServerStory({{"http.method", "GET"}, {"http.target", "/b"}}, 101, 149).size(), 2u);
@@ -107,6 +127,19 @@ TEST_F(MergeEdge, ClientSpanWithoutInjectionEnclosesItsExchange) {
   EXPECT_EQ(ClientStory(http, 99, 151).size(), 1u);
   EXPECT_EQ(ClientStory(http, 110, 151).size(), 2u);
   EXPECT_EQ(ClientStory(http, 99, 140).size(), 2u);
+}
+
+// A long call is found whatever the process does meanwhile, and takes nobody else's view.
+TEST_F(MergeEdge, LongCallIsFoundBehindTheManyThatBeganLater) {
+  Story story;
+  const Attributes http = {{"http.request.method", "GET"}, {"url.full", "http://x:8080/a"}};
+  story.Saw(story.Exchange(Role::kClient, shop, 100), 1'100);
+  for (uint64_t i = 0; i < 300; ++i)
+    story.Saw(story.Exchange(Role::kClient, shop, 105 + i), 110 + i);
+  story.Export(shop, {{Trace_(3), Span_(3), {}, SpanKind::kClient, 99, 1'101, http}});
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 1u);
+  EXPECT_EQ(spans[0].Text(kRequestFirstKey), std::to_string(story.Unix(100)));
 }
 
 TEST_F(MergeEdge, ViewWithAContextIsNotTakenByTheEdgeRule) {

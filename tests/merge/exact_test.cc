@@ -345,6 +345,24 @@ TEST_F(MergeExact, KnownSenderIsNotConfusedByOtherProcessesWithTheSameContext) {
   EXPECT_EQ(story.Count("weft_merge_ambiguous_total"), 0);
 }
 
+TEST_F(MergeExact, BothSpansOfACallToItselfAreMerged) {
+  for (bool is_server_first : {false, true}) {
+    Story s;
+    model::Span call = s.Exchange(Role::kClient, shop, 100);
+    Story::Carry(&call, 1, 1);
+    model::Span request = s.Exchange(Role::kServer, shop, 101);
+    Story::Connect(call, &request);
+    s.Open(is_server_first ? request : call);
+    s.Open(is_server_first ? call : request);
+    s.Finish(request, 140), s.Finish(call, 141);
+    s.Export(shop, {{Trace_(1), Span_(1), {}, SpanKind::kClient, 99, 142},
+                    {Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 102, 139}});
+    s.At(20'000);
+    EXPECT_EQ(s.Spans().size(), 2u);
+    s.ExpectRest();
+  }
+}
+
 TEST_F(MergeExact, RetryWhileTheMergedCallIsStillOpenDoesNotTakeItsId) {
   model::Span call = story.Exchange(Role::kClient, shop, 100);
   Story::Carry(&call, 1, 1);

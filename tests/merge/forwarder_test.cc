@@ -1,6 +1,7 @@
 // Batches that somebody else brings: a collector on this node that forwards what others send it.
 #include <gtest/gtest.h>
 
+#include "merge/sdk/origin.h"
 #include "story.h"
 
 namespace weft::merge {
@@ -112,6 +113,19 @@ TEST_F(MergeForwarder, SenderThatCarriedTheContextItselfIsNoForwarder) {
   story.Export(shop, {{Trace_(1), Span_(1), {}, SpanKind::kClient, 99, 151}});
   story.At(20'000);
   EXPECT_EQ(Merged(), 1);
+}
+
+// A resource of a megabyte with thousands of spans must not be read for each of them.
+TEST_F(MergeForwarder, ResourceIsReadOnceForAllOfItsSpans) {
+  story.resource = {{"container.id", "c1"}};
+  model::OtlpBatch batch = story.Batch(stock, BothSpans());
+  Resources resources;
+  resources.Begin();
+  EXPECT_EQ(resources.FactsOf(batch, 0).container, "c1");
+  batch.resources[0].head.size = 0;
+  EXPECT_EQ(resources.FactsOf(batch, 1).container, "c1");
+  resources.Begin();
+  EXPECT_EQ(resources.FactsOf(batch, 1).container, "");
 }
 
 }  // namespace

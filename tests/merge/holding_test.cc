@@ -48,6 +48,25 @@ TEST_F(MergeHolding, SilentProcessBecomesUncoveredAndIsEmittedAtOnce) {
   story.ExpectRest();
 }
 
+// An SDK cannot export a span before its end: a cold start, a long poll.
+TEST_F(MergeHolding, SilenceCountsFromTheEndOfTheFirstExchange) {
+  model::Span slow = story.Exchange(Role::kServer, shop, 0);
+  story.Open(slow);
+  story.At(2'000);
+  story.Finish(slow, 2'000);
+  story.At(7'000);
+  story.Export(shop, {{Trace_(3),
+                       Span_(3),
+                       {},
+                       SpanKind::kServer,
+                       1,
+                       1'999,
+                       {{"http.method", "GET"}, {"http.target", "/a"}}}});
+  story.At(20'000);
+  ASSERT_EQ(story.Spans().size(), 1u);
+  EXPECT_EQ(story.Spans()[0].origin(), "merged");
+}
+
 TEST_F(MergeHolding, FirstExportReversesUncovered) {
   Request(story, shop, 0);
   story.At(6'000);
@@ -127,6 +146,48 @@ TEST_F(MergeHolding, UncoveredEndWaitsForTheOtherEndThatHasAnSdk) {
   ASSERT_EQ(spans.size(), 3u);
   EXPECT_EQ(spans[1].span.parent_id, spans[2].span.span_id);
   EXPECT_EQ(spans[2].span.trace_id, Trace_(3));
+}
+
+TEST_F(MergeHolding, EndThatWaitedForTheOtherGoesWhenThatTurnsOutToBeUncovered) {
+  Request(story, stock, 0);
+  Request(story, shop, 3'000);
+  story.At(7'000);
+  model::Span call = story.Exchange(Role::kClient, shop, 7'000);
+  model::Span request = story.Exchange(Role::kServer, stock, 7'001);
+  Story::Connect(call, &request);
+  story.Open(call), story.Open(request);
+  story.Finish(request, 7'009), story.Finish(call, 7'010);
+  story.At(8'900);
+  EXPECT_EQ(story.Spans().size(), 1u);
+  story.At(9'000);
+  EXPECT_EQ(story.Spans().size(), 4u);
+}
+
+// Each view gets its chance once, not whenever some process on the node is found to be silent.
+TEST_F(MergeHolding, ManyShortProcessesDoNotBringUpTheViewsOfOthersAgain) {
+  Request(story, stock, 0);
+  story.Export(shop, {{Trace_(9), Span_(9), {}, SpanKind::kInternal, 0, 1}});
+  constexpr uint64_t kJobs = 20;
+  std::vector<model::Span> later;
+  for (uint64_t i = 0; i < kJobs; ++i) {
+    const auto job = Story::Process(static_cast<uint32_t>(100 + i), "job");
+    Request(story, job, 2'000 + 100 * i);
+    later.push_back(story.Exchange(Role::kServer, job, 5'000));
+  }
+  story.At(5'000);
+  for (const model::Span& span : later) story.Saw(span, 5'000);
+  story.At(7'000);
+  for (int i = 0; i < 5'000; ++i) {
+    model::Span call = story.Exchange(Role::kClient, shop, 7'000);
+    model::Span request = story.Exchange(Role::kServer, stock, 7'001);
+    Story::Connect(call, &request);
+    story.Open(call), story.Open(request);
+    story.Finish(request, 7'009), story.Finish(call, 7'010);
+  }
+  story.At(8'000 + 100 * (kJobs - 1));
+  size_t jobs = 0;
+  for (const Seen& s : story.Spans()) jobs += s.service == "job" ? 1 : 0;
+  EXPECT_EQ(jobs, 2 * kJobs);
 }
 
 TEST_F(MergeHolding, TwoUncoveredEndsGoTogetherWhenBothAreOver) {
@@ -243,6 +304,25 @@ TEST_F(MergeHolding, UnsampledContextIsKeptIfAskedForAndDoesNotWait) {
   ASSERT_EQ(spans.size(), 1u);
   EXPECT_EQ(spans[0].span.flags, 0x300u);
   story.ExpectRest();
+}
+
+// A collector that forwards, beside a process of which a view comes late.
+TEST_F(MergeHolding, SpansOfAPureSenderPushNoRememberedKeyOut) {
+  Options options;
+  options.remembered_keys = 4;
+  Story story(options);
+  model::Span open = story.Exchange(Role::kServer, stock, 0);
+  Story::Carry(&open, 8, 8);
+  story.Open(open);
+  story.Export(stock, {{Trace_(1), Span_(2), Span_(1), SpanKind::kServer, 101, 149}});
+  for (uint8_t i = 10; i < 30; ++i) {
+    story.Export(shop, {{Trace_(2), Span_(i), Span_(9), SpanKind::kClient, 101, 149}});
+  }
+  EXPECT_EQ(story.Count("weft_merge_forgotten_keys_total"), 0);
+  model::Span request = story.Exchange(Role::kServer, stock, 100);
+  Story::Carry(&request, 1, 1);
+  story.Saw(request, 150);
+  EXPECT_EQ(story.Count("weft_merge_late_total"), 1);
 }
 
 TEST_F(MergeHolding, ThousandsOfShortProcessesAreForgotten) {

@@ -6,10 +6,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "merge/containers/bare_index.h"
 #include "merge/containers/entry_table.h"
 #include "merge/containers/pool.h"
+#include "merge/containers/time_index.h"
 #include "merge/entry.h"
+#include "merge/recent_keys.h"
 
 namespace weft::merge {
 namespace {
@@ -59,9 +60,9 @@ TEST(MergeEntryTable, FindsWhatAMapFindsThroughGrowthAndShrinking) {
   EXPECT_EQ(visited, want.size());
 }
 
-TEST(MergeBareIndex, KeepsOrderWhateverComesLateAndLeavesEarly) {
+TEST(MergeTimeIndex, KeepsOrderWhateverComesLateAndLeavesEarly) {
   std::mt19937 random(2);
-  BareIndex index;
+  TimeIndex index;
   std::multimap<uint64_t, Entry*> want;
   std::vector<std::pair<uint64_t, Entry*>> live;
   std::vector<Entry> entries(4'000);
@@ -90,6 +91,54 @@ TEST(MergeBareIndex, KeepsOrderWhateverComesLateAndLeavesEarly) {
     for (auto it = want.upper_bound(limit); it != want.begin();) expected.push_back((--it)->first);
     ASSERT_EQ(seen, expected);
   }
+}
+
+TEST(MergeTimeIndex, NearestComeFirstAndNotMoreThanAskedFor) {
+  TimeIndex index;
+  std::vector<Entry> entries(20'000);
+  for (size_t i = 0; i < entries.size(); ++i) index.Add(10 * i, &entries[i], 0);
+  const auto near = [&](uint64_t at, int most) {
+    std::vector<uint64_t> seen;
+    index.ForEachNear(at, most, [&](const TimeIndex::Item& item) {
+      seen.push_back(item.first_ns);
+      return true;
+    });
+    return seen;
+  };
+  EXPECT_EQ(near(1'004, 5), (std::vector<uint64_t>{1'000, 1'010, 990, 1'020, 980}));
+  index.Remove(1'000, &entries[100]);
+  EXPECT_EQ(near(1'004, 3), (std::vector<uint64_t>{1'010, 990, 1'020}));
+  EXPECT_EQ(near(0, 2), (std::vector<uint64_t>{0, 10}));
+  EXPECT_EQ(near(1'000'000, 2), (std::vector<uint64_t>{199'990, 199'980}));
+  EXPECT_EQ(near(100'000, 256).size(), 256u);
+  // A field of holes is not searched for ever.
+  for (size_t i = 5'000; i < 14'000; ++i) index.Remove(10 * i, &entries[i]);
+  EXPECT_TRUE(near(100'000, 256).empty());
+}
+
+// Callers choose the ids: by halves that look alike they must not be able to choose the place.
+TEST(MergeRecentKeys, ContextsThatDifferInAnyByteOfTheirIdsSpread) {
+  RecentKeys keys(4'096, 1'000);
+  int evicted = 0;
+  const auto remember = [&](const ContextKey& key) {
+    evicted += keys.Remember(key, {1, 1}, base::NewSpanId(), 0, 1) ? 1 : 0;
+  };
+  for (uint8_t n = 0; n < 200; ++n) {
+    ContextKey first, last, span;
+    first.trace_id.bytes.fill(1), last.trace_id.bytes.fill(2), span.trace_id.bytes.fill(3);
+    first.trace_id.bytes[0] = last.trace_id.bytes[15] = span.span_id.bytes[0] = n;
+    remember(first), remember(last), remember(span);
+  }
+  EXPECT_LT(evicted, 20);
+}
+
+// Long requests, which are not heard of for hours, do not keep idle processes in the table.
+TEST(MergeProcessTable, IdleProcessesGoAlsoFromBehindBusyOnes) {
+  ProcessTable table(1, 100);
+  for (uint32_t pid = 1; pid <= 80; ++pid) ++table.Get({pid, 1}).entries;
+  for (uint32_t pid = 1'000; pid < 2'000; ++pid) table.Get({pid, 1});
+  EXPECT_LE(table.size(), 101u);
+  for (uint32_t pid = 1; pid <= 80; ++pid) EXPECT_NE(table.Find({pid, 1}), nullptr);
 }
 
 TEST(MergePool, ReusesMemoryUpToItsLimit) {

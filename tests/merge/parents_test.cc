@@ -107,6 +107,54 @@ TEST_F(MergeParents, ForwardingAfterTheRequestIsOverIsStillRecognised) {
   EXPECT_EQ(spans[1].span.parent_id, spans[0].span.span_id);
 }
 
+// Its own server end brought the call no context, whichever of the two is seen first and however
+// their stamps race.
+TEST_F(MergeParents, CallOfAProcessToItselfIsNoChildOfItsOwnServerEnd) {
+  for (bool is_server_first : {false, true}) {
+    for (uint64_t server_ms : {99, 101}) {
+      Story s;
+      model::Span call = s.Exchange(Role::kClient, shop, 100);
+      Story::Carry(&call, 1, 1);
+      model::Span request = s.Exchange(Role::kServer, shop, server_ms);
+      Story::Connect(call, &request);
+      s.Open(is_server_first ? request : call);
+      s.Open(is_server_first ? call : request);
+      s.Finish(request, 140), s.Finish(call, 141);
+      s.At(20'000);
+      auto spans = s.Spans();
+      ASSERT_EQ(spans.size(), 2u);
+      EXPECT_EQ(Find(spans, "shop", true).span.span_id, Span_(1));
+      EXPECT_TRUE(Find(spans, "shop", true).span.parent_id.IsZero());
+      EXPECT_EQ(Find(spans, "shop", false).span.parent_id, Span_(1));
+    }
+  }
+}
+
+TEST_F(MergeParents, CallThatComesBackThroughAProxyIsNoChildOfItsReturn) {
+  model::Span call = story.Exchange(Role::kClient, shop, 100);
+  Story::Carry(&call, 1, 1);
+  model::Span in = story.Exchange(Role::kServer, proxy, 101);
+  Story::Connect(call, &in);
+  model::Span out = story.Exchange(Role::kClient, proxy, 102);
+  Story::Carry(&out, 1, 1);
+  model::Span back = story.Exchange(Role::kServer, shop, 103);
+  Story::Connect(out, &back);
+  for (const auto& s : {call, in, out, back}) story.Open(s);
+  // The return has left the window before the call is settled.
+  story.Finish(back, 140);
+  story.Finish(out, 141), story.Finish(in, 142);
+  story.At(7'000);
+  story.Finish(call, 7'000);
+  story.At(80'000);
+  auto spans = story.Spans();
+  ASSERT_EQ(spans.size(), 4u);
+  EXPECT_EQ(Find(spans, "shop", true).span.span_id, Span_(1));
+  EXPECT_TRUE(Find(spans, "shop", true).span.parent_id.IsZero());
+  EXPECT_EQ(Find(spans, "proxy", false).span.parent_id, Span_(1));
+  EXPECT_EQ(Find(spans, "proxy", true).span.parent_id, Find(spans, "proxy", false).span.span_id);
+  EXPECT_EQ(Find(spans, "shop", false).span.parent_id, Find(spans, "proxy", true).span.span_id);
+}
+
 TEST_F(MergeParents, ForwardingProxyDoesNotTakeTheSdksClientSpan) {
   // The sender is unknown, and the proxy carried the same ids.
   model::Span call = story.Exchange(Role::kClient, shop, 99);

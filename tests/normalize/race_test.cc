@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "normalize/conversation.h"
@@ -90,6 +91,34 @@ TEST(Race, AnyCutAndAnyOrderWithinTwoDrainsGivesTheSameExchanges) {  // T11, T18
     ASSERT_EQ(agent.Finished(), want) << "seed " << seed;
     ASSERT_EQ(agent.Metric("weft_normalize_lost_bytes_total"), 0) << "seed " << seed;
   }
+}
+
+// However late a request is drained, the responses after it do not move up by one.
+TEST(Race, RequestDrainedLongAfterItsResponseSpoilsNoneButItself) {
+  const std::string ok = " X\r\nContent-Length: 0\r\n\r\n";
+  Agent agent;
+  Conversation talk(agent), other(agent, model::Role::kServer, false, 2);
+  talk.Client("GET /0 HTTP/1.1\r\n\r\n"), talk.Server("HTTP/1.1 200" + ok);
+  talk.Hold();
+  talk.Client("GET /1 HTTP/1.1\r\n\r\n"), talk.Server("HTTP/1.1 201" + ok);
+  const std::vector<model::Segment> calls = talk.Take();
+  ASSERT_EQ(calls.size(), 2u);
+  agent.Push({calls[1]});
+  for (int pass = 0; pass < 2; ++pass) {
+    other.Client("GET /other HTTP/1.1\r\n\r\n"), other.Server("HTTP/1.1 299" + ok);
+  }
+  agent.Push({calls[0]});
+  for (int i = 2; i < 5; ++i) {
+    talk.Client("GET /" + std::to_string(i) + " HTTP/1.1\r\n\r\n");
+    talk.Server("HTTP/1.1 20" + std::to_string(i) + ok);
+  }
+  for (const model::Segment& call : talk.Take()) agent.Push({call});
+  agent.Tick();
+  std::map<std::string, int> seen;
+  for (const model::Span& span : agent.spans.finished) seen[span.target] = span.status_code;
+  EXPECT_EQ(seen,
+            (std::map<std::string, int>{
+                {"/0", 200}, {"/1", 0}, {"/other", 299}, {"/2", 202}, {"/3", 203}, {"/4", 204}}));
 }
 
 TEST(Race, RandomLossNeverPairsWrongly) {  // T19, T42

@@ -12,11 +12,6 @@ namespace {
 namespace otlp = protocols::otlp;
 namespace field = protocols::otlp::field;
 
-struct ResourceFacts {
-  std::string_view container, pod, service;
-  uint64_t pid = 0;
-};
-
 void Take(base::ByteView key_value, ResourceFacts* facts) {
   std::string_view key, text;
   uint64_t number = 0;
@@ -71,17 +66,24 @@ std::string_view Attribute(const model::Process& process, std::string_view key) 
 
 }  // namespace
 
-Origin OriginOf(const model::OtlpBatch& batch, uint32_t span, const model::Process& process) {
+const ResourceFacts& Resources::FactsOf(const model::OtlpBatch& batch, uint32_t span) {
+  static constexpr ResourceFacts kNothing;
   const auto* scope =
       GroupOf(batch.scopes, span, [](const model::ScopeGroup& g) { return g.first_span; });
-  if (scope == nullptr) return Origin::kUnknown;
+  if (scope == nullptr) return kNothing;
   const auto* resource =
       GroupOf(batch.resources, static_cast<uint32_t>(scope - batch.scopes.data()),
               [](const model::ResourceGroup& g) { return g.first_scope; });
-  if (resource == nullptr) return Origin::kUnknown;
-  ResourceFacts facts;
-  TakeAll(BytesOf(batch, resource->head), &facts);
-  TakeAll(BytesOf(batch, resource->tail), &facts);
+  if (resource == nullptr) return kNothing;
+  if (resource == last_) return facts_;
+  last_ = resource;
+  facts_ = {};
+  TakeAll(BytesOf(batch, resource->head), &facts_);
+  TakeAll(BytesOf(batch, resource->tail), &facts_);
+  return facts_;
+}
+
+Origin OriginOf(const ResourceFacts& facts, const model::Process& process) {
   const auto verdict = [](bool is_same) { return is_same ? Origin::kSame : Origin::kOther; };
   const std::string_view container = Attribute(process, "container.id");
   const std::string_view pod = Attribute(process, "k8s.pod.uid");

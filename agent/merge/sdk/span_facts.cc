@@ -57,8 +57,11 @@ void TakeUrl(std::string_view url, SpanFacts* facts) {
 }
 
 void Take(std::string_view key, const Value& value, std::string_view* url, SpanFacts* facts) {
-  if (key == "http.request.method" || key == "http.method") {
+  if (key == "http.request.method_original") {
     facts->method = value.text;
+  } else if (key == "http.request.method" || key == "http.method") {
+    // What is no method of the conventions is said by the attribute above, before or after.
+    if (value.text != "_OTHER" && facts->method.empty()) facts->method = value.text;
   } else if (key == "url.path" || key == "http.target") {
     if (value.text.starts_with('/')) facts->path = WithoutQuery(value.text);
   } else if (key == "url.full" || key == "http.url") {

@@ -1,6 +1,7 @@
-// BareIndex: the exchanges of one process and side that carried no context, in order of their first
-// byte. They mostly come in that order and leave oldest first, so an array that is searched from
-// its ends beats a tree; what leaves stays as a hole until half of it is holes.
+// TimeIndex: exchanges that are looked for by time, in order of their first byte: those of one
+// process and side that carried no context, and the many that carried one and the same. They mostly
+// come in that order and leave oldest first, so an array that is searched from its ends beats a
+// tree; what leaves stays as a hole until half of it is holes.
 // Private to this room.
 #pragma once
 
@@ -14,12 +15,12 @@ namespace weft::merge {
 struct Entry;
 
 // Threads: one. Owns: nothing of the entries. Cost: Add and Remove touch the end that they concern.
-class BareIndex {
+class TimeIndex {
  public:
   struct Item {
     uint64_t first_ns = 0;
     Entry* entry = nullptr;  // null: a hole
-    uint32_t request = 0;    // HashRequest of its method and path
+    uint32_t request = 0;    // HashRequest of its method and path, if they are of interest
   };
   using Iterator = std::vector<Item>::const_iterator;
 
@@ -42,7 +43,26 @@ class BareIndex {
     if (items_.size() > 2 * live_ + kMinHoles) Compact();
   }
   bool empty() const { return live_ == 0; }
+  // The nearest of them to `at_ns` in time, nearest first, until `visit` answers false; about
+  // `max_visits` at most.
+  template <typename Visit>
+  void ForEachNear(uint64_t at_ns, int max_visits, Visit&& visit) const {
+    Iterator later = Above(at_ns), earlier = later;
+    // Holes are cheap, but there may be many.
+    for (int looks = 4 * max_visits; looks > 0 && max_visits > 0; --looks) {
+      const bool has_later = later != items_.end(), has_earlier = earlier != begin();
+      if (!has_later && !has_earlier) return;
+      const bool takes_later =
+          has_later &&
+          (!has_earlier || later->first_ns - at_ns < at_ns - std::prev(earlier)->first_ns);
+      const Item& item = takes_later ? *later++ : *--earlier;
+      if (item.entry == nullptr) continue;
+      --max_visits;
+      if (!visit(item)) return;
+    }
+  }
   Iterator begin() const { return items_.begin() + static_cast<ptrdiff_t>(first_); }
+  Iterator end() const { return items_.end(); }
   // Behind the last one that began at `first_ns` or before. Items may be holes.
   Iterator Above(uint64_t first_ns) const {
     return std::upper_bound(begin(), items_.end(), first_ns,
