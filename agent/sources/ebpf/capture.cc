@@ -45,39 +45,40 @@ model::Endpoint ToEndpoint(uint8_t family, const uint8_t (&address)[16], uint16_
 }  // namespace
 
 base::ConfigBlock Describe(Options& options) {
-  return {"capture",
-          {
-              {.key = "enabled",
-               .value = &options.enabled,
-               .doc = "see HTTP requests of all processes with eBPF"},
-              {.key = "head_bytes",
-               .value = &options.head_bytes,
-               .doc = "bytes; copied of each direction until the other side speaks",
-               .min = 64,
-               .max = WEFT_CAPTURE_MAX},
-              {.key = "ring_bytes",
-               .value = &options.ring_bytes,
-               .doc = "bytes; ring buffer of each CPU for what its outbox (at most 256 KiB) "
-                      "cannot hold, rounded down to a power of two; all together at most 64 MiB",
-               .min = 64 << 10,
-               .max = 64 << 20},
-              {.key = "max_connections",
-               .value = &options.max_connections,
-               .doc = "sockets remembered; the oldest is forgotten first; the tables of the "
-                      "kernel side are sized by it",
-               .min = 64,
-               .max = 1 << 22},
-              {.key = "cgroup_bytes_per_second",
-               .value = &options.cgroup_bytes_per_second,
-               .doc = "bytes that one container may put into the rings when weft cannot keep up, "
-                      "so that it cannot blind weft to the others; 0: any number",
-               .min = 0,
-               .max = int64_t{1} << 40},
-              {.key = "data_hook",
-               .value = &options.data_hook,
-               .doc = "the kernel hook that carries the data; auto: the best that works",
-               .choices = {"auto", "fentry", "sock_length", "kprobe", "syscall"}},
-          }};
+  return {
+      "capture",
+      {
+          {.key = "enabled",
+           .value = &options.enabled,
+           .doc = "see HTTP requests of all processes with eBPF"},
+          {.key = "head_bytes",
+           .value = &options.head_bytes,
+           .doc = "bytes; copied of each direction until the other side speaks",
+           .min = 64,
+           .max = WEFT_CAPTURE_MAX},
+          {.key = "ring_bytes",
+           .value = &options.ring_bytes,
+           .doc = "bytes; ring buffer of each CPU for what its outbox (at most 256 KiB) "
+                  "cannot hold, rounded down to a power of two; all together at most 64 MiB",
+           .min = 64 << 10,
+           .max = 64 << 20},
+          {.key = "max_connections",
+           .value = &options.max_connections,
+           .doc = "TCP sockets remembered, and a quarter as many UDP sockets; what is closed or "
+                  "not in use is forgotten first; the tables of the kernel side are sized by it",
+           .min = 64,
+           .max = 1 << 22},
+          {.key = "cgroup_bytes_per_second",
+           .value = &options.cgroup_bytes_per_second,
+           .doc = "bytes that one container may put into the rings when weft cannot keep up, "
+                  "so that it cannot blind weft to the others; 0: any number",
+           .min = 0,
+           .max = int64_t{1} << 40},
+          {.key = "data_hook",
+           .value = &options.data_hook,
+           .doc = "the kernel hook that carries the data; auto: the best that works",
+           .choices = {"auto", "fentry", "sock_length", "kprobe", "syscall"}},
+      }};
 }
 
 // Starts TLS capture beside `programs`; the outcome is never that of the capture.
@@ -228,7 +229,7 @@ Capture::State::State(const Options& o, const Deps& d)
       unread_buffers(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_unread_buffers_total",
                                    "Calls whose memory could not be read: length only.")),
       evicted(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_connections_evicted_total",
-                            "Sockets forgotten because max_connections was reached.")),
+                            "TCP sockets forgotten because max_connections was reached.")),
       open_connections(d.metrics.Get(base::MetricKind::kGauge, "weft_capture_connections",
                                      "Sockets remembered.")),
       table(static_cast<size_t>(o.max_connections), OwnNetworkNamespace()),
