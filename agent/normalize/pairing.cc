@@ -292,6 +292,9 @@ void Pairing::StartResponse(const Head& head, uint64_t offset, const Piece& piec
   if (pending() == 0) {
     ++shared_.counts.orphan_responses;
     orphan_spoke_last_ = true;
+    // Its request may only be late, and would take the next response for its own.
+    is_doubtful_ = true;
+    if (is_pipelining_) PushUnknown();
     return;
   }
   if (front().kind == Kind::kUnknown) return;

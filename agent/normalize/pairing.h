@@ -39,6 +39,7 @@ class Pairing final : public Dialogue {
   void EndPass(uint64_t now_ns) override;
   bool needs_watch() const override { return has_open_end(); }
   bool ExpectsRequestFirst() const override;
+  bool is_certain() const override { return !is_doubtful_; }
   bool is_tunnel() const override { return is_tunnel_; }
   // False while not even one head has been parsed, and what came cannot become one: this is not
   // HTTP.

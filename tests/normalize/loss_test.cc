@@ -46,6 +46,41 @@ TEST(Loss, ResponseThatIsDrainedBeforeItsRequest) {  // T18
   }
 }
 
+// The thread that reads the answer may be done before the one that sent the request.
+TEST(Loss, ResponseThatIsOlderThanItsRequestByTheClock) {  // T18, T20
+  for (bool with_earlier_exchange : {false, true}) {
+    Agent agent;
+    Conversation talk(agent, model::Role::kClient);
+    if (with_earlier_exchange) talk.Client(kGetA).Server(kOk);
+    talk.Hold();
+    talk.Server(kMissing).Client(kGetB).Client(kGetC).Server(kCreated);
+    agent.Push(talk.Take());
+    agent.Tick();
+    EXPECT_EQ(agent.Finished(), with_earlier_exchange ? "GET /a 200; GET /b 404; GET /c 201"
+                                                      : "GET /b -; GET /c 201");
+  }
+}
+
+// Its request comes when the response has been given up: that pair is lost, and no other.
+TEST(Loss, RequestThatIsDrainedLongAfterItsResponseShiftsNoPair) {  // T18, T19
+  Agent agent;
+  Conversation talk(agent);
+  talk.Client(kGetA).Server(kOk).Server(kMissing);
+  for (int i = 0; i < 2; ++i) agent.Tick();
+  talk.Client(kGetB).Client(kGetC).Server(kCreated).Client(kGetA).Server(kOk);
+  EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b -; GET /c 201; GET /a 200");
+}
+
+TEST(Loss, RequestThatIsDrainedLongAfterItsResponseShiftsNoPipelinedPair) {  // T18, T19, T26
+  Agent agent;
+  Conversation talk(agent);
+  talk.Client(std::string(kGetA) + std::string(kGetA)).Server(kOk).Server(kOk).Server(kMissing);
+  for (int i = 0; i < 2; ++i) agent.Tick();
+  talk.Client(kGetB).Client(kGetC).Server(kCreated).Wait(3'000 * kMillisecond);
+  talk.Client(kGetA).Server(kOk);
+  EXPECT_EQ(agent.Finished(), "GET /a 200; GET /a 200; GET /a 200");
+}
+
 TEST(Loss, PieceOfTheFirstResponseThatIsDrainedBeforeItsRequest) {  // T18
   Agent agent;
   Conversation talk(agent);
