@@ -146,6 +146,19 @@ TEST(Http1Parser, SwitchingProtocolsEndsTheProtocol) {  // T32
   EXPECT_EQ(t.text, "101 none @0\nend@46\n");
 }
 
+TEST(Http1Parser, CutHeadEndsTheProtocolToo) {  // T32, T33, T40
+  for (const bool is_connect : {false, true}) {
+    Transcript t(MessageKind::kResponse);
+    t.parser.ExpectResponseTo(is_connect ? RequestClass::kConnect : RequestClass::kOther);
+    const std::string status = is_connect ? "200" : "101";
+    t.Feed("HTTP/1.1 " + status + " X\r\nUpgrade: websocket\r\nSet-Coo")
+        .Gap(300)
+        .Feed("\x81\x05Hi");
+    EXPECT_EQ(t.state, ParseState::kEndOfProtocol);
+    EXPECT_EQ(t.text, status + " none truncated @0\nend@43\n");
+  }
+}
+
 TEST(Http1Parser, ConnectSuccessIsATunnelAndRefusalIsNot) {  // T33
   Transcript ok(MessageKind::kResponse);
   ok.parser.ExpectResponseTo(RequestClass::kConnect);
