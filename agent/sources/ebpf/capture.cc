@@ -17,6 +17,7 @@
 #include "sources/ebpf/pressure.h"
 #include "sources/ebpf/programs.h"
 #include "sources/ebpf/record_view.h"
+#include "sources/ebpf/ring_turns.h"
 #include "sources/ebpf/tls/tls.h"
 #include "tls.skel.h"
 
@@ -27,7 +28,7 @@ constexpr std::chrono::milliseconds kHurriedPeriod{2}, kBusyPeriod{5}, kIdlePeri
 constexpr uint64_t kBusyRecords = 64;          // in one drain
 constexpr unsigned kHurriedPercent = 50;       // of an outbox; a ring costs more than a drain
 constexpr uint64_t kSettleNs = 1'000'000;      // younger records wait for those of slower CPUs
-constexpr uint64_t kDrainBytes = 64 << 20;     // of one drain; what is left comes with the next
+constexpr uint64_t kBatchBytes = 4 << 20;      // of rings; as segments they are some times as many
 constexpr uint64_t kCountersNs = 100'000'000;  // between two looks at the kernel's counters
 
 uint64_t OwnNetworkNamespace() {
@@ -181,6 +182,9 @@ struct Capture::State {
                      model::SegmentBatch* batch, std::vector<size_t>* offsets);
   bool PushStuck();
   void Drain(bool flush);
+  // Takes a part; until when everything has been sent, or kAllRead when the sink is busy.
+  uint64_t DrainPart(bool flush);
+  void PushRipe(uint64_t cutoff_ns);
   void KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>>& order, size_t first);
   void CountKernel();
   std::chrono::milliseconds Period() const;
@@ -380,14 +384,23 @@ void Capture::State::KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>
   if (stuck) stuck->arena = std::move(kept_arena);
 }
 
+// What a long wait has left in the rings is taken in pieces, for it takes several times as much
+// memory on its way.
 void Capture::State::Drain(bool flush) {
-  if (!programs || !PushStuck()) return;
+  drained = 0;
+  const uint64_t begin_ns = deps.clock.MonotonicNs();
+  while (DrainPart(flush) < begin_ns) continue;
+}
+
+uint64_t Capture::State::DrainPart(bool flush) {
+  if (!programs || !PushStuck()) return RingTurns::kAllRead;
   const uint64_t now_ns = deps.clock.MonotonicNs();
   const size_t held_before = waiting.size();
-  drained = 0;
-  programs->Consume(kDrainBytes, [this](base::ByteView raw) { OnRecord(raw); });
-  row.In(drained);
-  records.Add(drained);
+  const uint64_t drained_before = drained;
+  const uint64_t horizon_ns =
+      programs->Consume(kBatchBytes, [this](base::ByteView raw) { OnRecord(raw); });
+  row.In(drained - drained_before);
+  records.Add(drained - drained_before);
   row.Held(static_cast<int64_t>(waiting.size()) - static_cast<int64_t>(held_before));
   if (now_ns - counted_ns >= kCountersNs || counted_ns == 0) {
     counted_ns = now_ns;
@@ -395,15 +408,20 @@ void Capture::State::Drain(bool flush) {
     table.Expire(now_ns);
     open_connections.Set(static_cast<int64_t>(table.size()));
   }
-  if (waiting.empty()) return;
+  const uint64_t until_ns = std::min(horizon_ns, flush ? RingTurns::kAllRead : now_ns);
+  const uint64_t cutoff_ns = until_ns - std::min(until_ns, kSettleNs);
+  if (!waiting.empty()) PushRipe(cutoff_ns);
+  return horizon_ns == RingTurns::kAllRead || stuck ? RingTurns::kAllRead : cutoff_ns;
+}
 
+// Sends what is not younger than `cutoff_ns`.
+void Capture::State::PushRipe(uint64_t cutoff_ns) {
   std::vector<std::pair<uint64_t, uint32_t>> order;  // (time, place): a stable order
   order.reserve(waiting.size());
   for (uint32_t i = 0; i < waiting.size(); ++i) {
     order.emplace_back(waiting[i].record.header.time_ns, i);
   }
   std::sort(order.begin(), order.end());
-  const uint64_t cutoff_ns = flush ? UINT64_MAX : now_ns - std::min(now_ns, kSettleNs);
   size_t ripe = 0;
   stuck.emplace();
   stuck->items.reserve(order.size());
