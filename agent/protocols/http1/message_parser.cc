@@ -201,6 +201,8 @@ void MessageParser::ChooseBody(const Framing& framing, RequestClass request, Hea
     head->body = BodyKind::kNone;
   } else if (is_response && request == RequestClass::kConnect && head->status < 300) {
     head->body = BodyKind::kNone;
+  } else if (framing.is_ambiguous) {
+    head->body = BodyKind::kUnknown;
   } else if (framing.is_chunked) {
     head->body = BodyKind::kChunked;
   } else if (framing.has_encoding) {

@@ -272,6 +272,19 @@ TEST(Http1Parser, Http2PrefaceIsNamed) {
   EXPECT_EQ(t.parser.trouble(), Trouble::kHttp2);
 }
 
+// F36: a lenient server reads one request with a body, a strict one refuses it: nobody reads two.
+TEST(Http1Parser, BlankBeforeTheColonOfALengthLosesTheFraming) {
+  for (const std::string field : {"Content-Length : 28", "Transfer-Encoding\t: chunked"}) {
+    for (const size_t piece : {size_t{1'000}, size_t{3}}) {
+      Transcript t(MessageKind::kRequest);
+      t.FeedInPieces("POST /a HTTP/1.1\r\n" + field + "\r\n\r\n" + std::string(kGet), piece);
+      EXPECT_EQ(t.text, "POST /a unknown @0\n") << field;
+      EXPECT_EQ(t.parser.trouble(), Trouble::kBadLength);
+    }
+  }
+  EXPECT_EQ(Requests("GET /a HTTP/1.1\r\nX-Other : 1\r\n\r\n"), "GET /a none @0\nend@32\n");
+}
+
 TEST(Http1Parser, TargetLongerThanTheCaptureIsCut) {  // T39
   Transcript t(MessageKind::kRequest);
   t.Feed("GET /abc").Gap(9000);
