@@ -196,6 +196,7 @@ void Pairing::OnRequestLost() {
   ++shared_.counts.framing_lost;
   // The end of a request that is known to exist is unknown: its response will tell.
   if (request_open_) return;
+  if (request_.trouble() == Trouble::kGivenUp) return;  // counted by whoever gave it up
   if (request_.trouble() == Trouble::kGap) {
     ++shared_.counts.rejected_gap;
   } else {

@@ -41,7 +41,16 @@ struct Output {
 enum class GapCause : uint8_t { kTruncated, kLost };
 
 // Why the parser stopped.
-enum class Trouble : uint8_t { kNone, kGarbage, kHttp2, kTooLarge, kBadChunk, kBadLength, kGap };
+enum class Trouble : uint8_t {
+  kNone,
+  kGarbage,
+  kHttp2,
+  kTooLarge,
+  kBadChunk,
+  kBadLength,
+  kGap,
+  kGivenUp
+};
 
 // What a response must know of its request.
 enum class RequestClass : uint8_t { kOther = 0, kHead = 1, kConnect = 2 };
@@ -65,7 +74,7 @@ class MessageParser {
   // consumed. False (and nothing changed) otherwise.
   bool Resync(base::ByteView next, uint64_t offset);
   // The caller knows better: what follows is no continuation of the current message.
-  void LoseFraming() { Fail(Trouble::kGap); }
+  void LoseFraming() { Fail(Trouble::kGivenUp); }
 
   // Responses: announces the next request, in order. False when kMaxExpected are outstanding.
   bool ExpectResponseTo(RequestClass request);
