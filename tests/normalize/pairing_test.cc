@@ -342,7 +342,7 @@ TEST(Pairing, PendingRequestsAreBounded) {
   for (int i = 0; i < 400; ++i) talk.Client(kGetA);
   EXPECT_EQ(agent.spans.opened.size(), 256u);
   EXPECT_NE(agent.ledger.Text().find("pipeline_full: 1\n"), std::string::npos);
-  EXPECT_EQ(agent.ledger.Text().find("lost_bytes_in_head"), std::string::npos);
+  EXPECT_EQ(agent.ledger.Text().find("rejected"), std::string::npos);
   for (int i = 0; i < 400; ++i) talk.Server(kOk);
   EXPECT_EQ(agent.spans.finished.size(), 256u);
   talk.Wait(3000 * kMillisecond).Client(kGetB).Server(kMissing);
