@@ -110,9 +110,12 @@ bool Connection::MustWait(Direction direction, const Piece& piece) const {
   return bytes.size() > 1 && IsPlausiblePrefix(MessageKind::kResponse, bytes);
 }
 
-// Responses that wait for a request, and are older than this one, wait in vain.
+// Responses that wait for a request, and are older than this one, wait in vain, if a request may
+// have gone unseen. Otherwise only the records came in the wrong order: the answer was read before
+// the call that sent the request had returned.
 void Connection::ReleaseResponsesBefore(Direction direction, const Piece& piece) {
   if (!MayCarryRequests(direction)) return;
+  if (dialogue_ != nullptr && dialogue_->is_certain()) return;
   Stream& other = stream(Opposite(direction));
   while (other.has_held() && !other.has_hole() &&
          other.first_held().time_ns + kTimeSlackNs < piece.time_ns) {

@@ -46,6 +46,9 @@ class Dialogue {
   // A response now would have no request, though nothing is known to be lost: its request is
   // probably on its way.
   virtual bool ExpectsRequestFirst() const = 0;
+  // Nothing went unread: a response that waits can only answer the next request, whatever the times
+  // of the two are.
+  virtual bool is_certain() const { return false; }
   virtual bool is_tunnel() const = 0;     // left the protocol for good
   virtual bool is_plausible() const = 0;  // false: this is not the protocol after all
   // Where a direction begins of which nothing has come yet.

@@ -21,6 +21,11 @@ using protocols::http2::Side;
 using protocols::http2::Start;
 using protocols::http2::Trouble;
 
+// Doubts: among lost bytes of the server may have been the end of the stream, among those of the
+// client its reset. A frame that comes after them shows that it was not.
+constexpr uint8_t kEndUnseen = 1, kResetUnseen = 2;
+// A response waits so long for a request that comes late: the stream tells which is its own.
+constexpr uint64_t kEarlyNs = 1'000'000'000;
 // A stream whose end may have been among lost bytes is given up after this silence.
 constexpr uint64_t kDoubtNs = 30'000'000'000;
 // Pieces remembered for a frame that is not complete; a header block of usual size spans fewer.
@@ -85,6 +90,7 @@ void Http2Pairing::StartAt(Direction direction, uint64_t offset) {
 void Http2Pairing::Adopt(Upgrade&& upgrade) {
   Exchange& exchange = Make(1);
   exchange.kind = upgrade.span ? Kind::kReal : Kind::kMuted;
+  --early_;
   exchange.request_open = false;
   exchange.unix_offset_ns = upgrade.unix_offset_ns;
   if (!upgrade.span) return;
@@ -175,7 +181,6 @@ Http2Pairing::Exchange& Http2Pairing::Make(uint32_t stream) {
   }
   Exchange& exchange = exchanges_[stream];
   exchange.age = streams.insert(streams.end(), {this, stream});
-  exchange.pass = shared_.pass;
   exchange.unix_offset_ns = shared_.unix_offset_ns;
   ++early_;
   return exchange;
@@ -183,7 +188,7 @@ Http2Pairing::Exchange& Http2Pairing::Make(uint32_t stream) {
 
 Http2Pairing::Exchanges::iterator Http2Pairing::Erase(Exchanges::iterator it) {
   if (it->second.kind == Kind::kEarly) --early_;
-  if (it->second.is_doubtful) --doubtful_;
+  if (it->second.doubts != 0) --doubtful_;
   shared_.http2.streams.erase(it->second.age);
   return exchanges_.erase(it);
 }
@@ -206,6 +211,8 @@ void Http2Pairing::Open(const Event& event, const Piece& piece) {
   exchange.request_open = !event.end_stream;
   exchange.request_bytes = event.end - event.offset;
   Touch(exchange, piece.time_ns);
+  // Until the server can be read again its answer goes unseen.
+  if (parser_.is_lost(Side::kServer)) Doubt(exchange, kEndUnseen);
   if (head.is_cut) ++shared_.counts.heads_truncated;
   const std::string_view path = head.path.substr(0, head.path.find('?'));
   const uint16_t port =
@@ -276,6 +283,7 @@ void Http2Pairing::OnClientFrame(const Event& event, uint64_t time_ns) {
   if (it == exchanges_.end() || it->second.kind == Kind::kEarly) return;
   Exchange& exchange = it->second;
   Touch(exchange, time_ns);
+  Trust(exchange, kResetUnseen);
   exchange.request_bytes += event.end - event.offset;
   exchange.span.request_last_ns = time_ns + static_cast<uint64_t>(exchange.unix_offset_ns);
   if (event.kind == EventKind::kData) {
@@ -295,6 +303,7 @@ void Http2Pairing::OnServerFrame(const Event& event, const Piece& piece) {
   }
   Exchange& exchange = it->second;
   Touch(exchange, piece.time_ns);
+  Trust(exchange, kEndUnseen);
   exchange.response_bytes += event.end - event.offset;
   exchange.response_last_ns = piece.time_ns;
   if (event.kind == EventKind::kInformational) return;
@@ -379,12 +388,20 @@ void Http2Pairing::OnGoAway(const Event& event) {
 void Http2Pairing::OnDesync(Side side) {
   ++shared_.counts.framing_lost;
   for (auto& [id, exchange] : exchanges_) {
-    if (side == Side::kClient) {
-      exchange.request_messages.reset();
-    } else if (!std::exchange(exchange.is_doubtful, true)) {
-      ++doubtful_;
-    }
+    if (side == Side::kClient) exchange.request_messages.reset();
+    Doubt(exchange, side == Side::kClient ? kResetUnseen : kEndUnseen);
   }
+}
+
+void Http2Pairing::Doubt(Exchange& exchange, uint8_t doubt) {
+  if (exchange.doubts == 0) ++doubtful_;
+  exchange.doubts |= doubt;
+}
+
+void Http2Pairing::Trust(Exchange& exchange, uint8_t doubt) {
+  if ((exchange.doubts & doubt) == 0) return;
+  exchange.doubts = static_cast<uint8_t>(exchange.doubts & ~doubt);
+  if (exchange.doubts == 0) --doubtful_;
 }
 
 void Http2Pairing::OnDropped(uint32_t stream) {
@@ -456,7 +473,7 @@ void Http2Pairing::OnEnd(Direction direction, uint64_t time_ns) {
   for (auto it = exchanges_.begin(); it != exchanges_.end();) {
     auto next = std::next(it);
     Exchange& exchange = it->second;
-    if (exchange.is_doubtful) {
+    if (exchange.doubts != 0) {
       Finish(it, Outcome::kUnobserved);
     } else {
       // Every client library reports a lost connection so.
@@ -479,10 +496,10 @@ void Http2Pairing::EndPass(uint64_t now_ns) {
   for (auto it = exchanges_.begin(); it != exchanges_.end();) {
     auto next = std::next(it);
     const Exchange& exchange = it->second;
-    if (exchange.kind == Kind::kEarly && exchange.pass < shared_.pass) {
+    if (exchange.kind == Kind::kEarly && exchange.last_ns + kEarlyNs < now_ns) {
       ++shared_.counts.orphan_responses;
       Erase(it);
-    } else if (exchange.is_doubtful && exchange.last_ns + kDoubtNs < now_ns) {
+    } else if (exchange.doubts != 0 && exchange.last_ns + kDoubtNs < now_ns) {
       Finish(it, Outcome::kUnobserved);
     }
     it = next;

@@ -50,7 +50,7 @@ class Http2Pairing final : public Dialogue {
   void Abandon(Outcome outcome) override;
   void EndPass(uint64_t now_ns) override;
   bool needs_watch() const override { return early_ != 0 || doubtful_ != 0; }
-  // Responses that come before their request are kept by stream, for one pass.
+  // Responses that come before their request are kept by stream, for a second.
   bool ExpectsRequestFirst() const override { return false; }
   bool is_tunnel() const override { return is_over_; }
   bool is_plausible() const override { return true; }
@@ -73,12 +73,12 @@ class Http2Pairing final : public Dialogue {
     bool request_open = true;
     bool response_started = false;
     bool response_over = false;  // of a kEarly one
-    bool is_doubtful = false;    // bytes of the server were lost while it was open
+    uint8_t doubts = 0;          // what may have been among lost bytes while it was open
     std::optional<uint32_t> grpc_status;
     uint16_t status = 0;
     int64_t unix_offset_ns = 0;
     uint64_t response_first_ns = 0, response_last_ns = 0;  // monotonic
-    uint64_t last_ns = 0, pass = 0;
+    uint64_t last_ns = 0;
     uint64_t request_bytes = 0, response_bytes = 0;
     std::optional<uint32_t> request_messages, response_messages;
     std::string authority;  // while it may still turn out to be a call
@@ -105,6 +105,8 @@ class Http2Pairing final : public Dialogue {
   void OnGoAway(const protocols::http2::Event& event);
   void OnDesync(protocols::http2::Side side);
   void OnDropped(uint32_t stream);
+  void Doubt(Exchange& exchange, uint8_t doubt);
+  void Trust(Exchange& exchange, uint8_t doubt);
 
   Exchange& Make(uint32_t stream);
   void Touch(Exchange& exchange, uint64_t time_ns);

@@ -42,6 +42,13 @@ base::ConfigBlock Describe(Options& options) {
            .doc = "bytes of HTTP/2 header tables; beyond it the least recently used is forgotten",
            .min = 1 << 20,
            .max = 1ll << 36},
+          {.key = "http1_waiting_bytes",
+           .value = &options.http1_waiting_bytes,
+           .doc =
+               "bytes of HTTP/1 requests that wait behind others on their connection and of heads "
+               "in pieces; beyond it those of the least recently used connection are finished",
+           .min = 1 << 20,
+           .max = 1ll << 36},
           {.key = "quiet_ms",
            .value = &options.quiet_ms,
            .doc =
@@ -84,6 +91,12 @@ struct Normalizer::Meters {
   base::Metric& upgrades = Counter("weft_normalize_upgrades_total", "connections that left HTTP");
   base::Metric& smuggling =
       Counter("weft_normalize_ambiguous_lengths_total", "messages with two kinds of length");
+  base::Metric& pipelines_evicted =
+      Counter("weft_normalize_pipelines_evicted_total",
+              "HTTP/1 connections whose waiting requests were finished for want of room");
+  base::Metric& waiting_bytes =
+      registry.Get(base::MetricKind::kGauge, "weft_normalize_http1_waiting_bytes",
+                   "bytes of waiting HTTP/1 requests and of heads in pieces");
   base::Metric& streams_evicted =
       Counter("weft_normalize_streams_evicted_total", "HTTP/2 streams finished for want of room");
   base::Metric& tables_evicted = Counter("weft_normalize_header_tables_evicted_total",
@@ -236,6 +249,8 @@ void Normalizer::CountPass() {
   m.exports.Add(c.telemetry_exports);
   m.upgrades.Add(c.upgrades);
   m.smuggling.Add(c.smuggling_suspects);
+  m.pipelines_evicted.Add(c.pipelines_evicted);
+  m.waiting_bytes.Set(static_cast<int64_t>(shared_->http1.bytes));
   m.streams_evicted.Add(c.streams_evicted);
   m.tables_evicted.Add(c.tables_evicted);
   m.unknown_fields.Add(c.unknown_fields);

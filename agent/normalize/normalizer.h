@@ -30,6 +30,8 @@ struct Options {
   int64_t max_connections = 65'536;      // beyond it the least recently used one is forgotten
   int64_t max_streams = 65'536;          // open HTTP/2 streams of all connections, likewise
   int64_t http2_table_bytes = 64 << 20;  // header tables; beyond it the least recently used is lost
+  // Of HTTP/1 requests that wait behind others, and of heads that come in pieces; likewise.
+  int64_t http1_waiting_bytes = 64 << 20;
   int64_t quiet_ms = 2'000;  // a response whose end was not captured is over after this silence
 };
 base::ConfigBlock Describe(Options& options);

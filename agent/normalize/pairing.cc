@@ -27,6 +27,8 @@ using protocols::http1::Trouble;
 constexpr size_t kCompactAfter = 16;
 // A queue that was longer gives its memory back.
 constexpr size_t kMaxKept = 32;
+// What a request that waits behind another takes: its Exchange with the texts of its Span.
+constexpr size_t kWaitingBytes = 1024;
 
 RequestClass ClassOf(std::string_view method) {
   if (method == "HEAD") return RequestClass::kHead;
@@ -47,6 +49,8 @@ Pairing::Pairing(Shared& shared, const model::Connection& connection, Direction 
       is_doubtful_(response_offset != 0),
       is_tls_(is_tls) {}
 
+Pairing::~Pairing() { Recount(0); }
+
 void Pairing::OnPiece(Direction direction, const Piece& piece) {
   if (is_tunnel_) return;
   if (direction == requests_) {
@@ -55,6 +59,7 @@ void Pairing::OnPiece(Direction direction, const Piece& piece) {
     OnResponsePiece(piece);
   }
   last_ns_ = std::max(last_ns_, piece.time_ns);
+  CountMemory();
 }
 
 void Pairing::OnRequestPiece(const Piece& piece) {
@@ -191,6 +196,7 @@ void Pairing::OnRequestLost() {
   ++shared_.counts.framing_lost;
   // The end of a request that is known to exist is unknown: its response will tell.
   if (request_open_) return;
+  if (request_.trouble() == Trouble::kGivenUp) return;  // counted by whoever gave it up
   if (request_.trouble() == Trouble::kGap) {
     ++shared_.counts.rejected_gap;
   } else {
@@ -292,12 +298,15 @@ void Pairing::StartResponse(const Head& head, uint64_t offset, const Piece& piec
   if (pending() == 0) {
     ++shared_.counts.orphan_responses;
     orphan_spoke_last_ = true;
-    // Its request may still come, and what answers the next one is not for that.
+    // Its request may only be late, and would take the next response for its own.
     is_doubtful_ = true;
+    if (is_pipelining_) PushUnknown();
     return;
   }
   if (front().kind == Kind::kUnknown) return;
-  is_upgrading_ = head.status == 101 && head.upgrades_to_h2c && pending() == 1;
+  // Where HTTP/2 begins is only known behind a whole head.
+  is_upgrading_ =
+      head.status == 101 && head.upgrades_to_h2c && !head.is_truncated && pending() == 1;
   if (is_upgrading_) return;
   if (pending() > 1 && !is_doubtful_) is_pipelining_ = true;
   Exchange& exchange = front();
@@ -373,6 +382,48 @@ void Pairing::PopFront() {
     exchanges_.erase(exchanges_.begin(), exchanges_.begin() + static_cast<ptrdiff_t>(front_));
     front_ = 0;
   }
+}
+
+// One open exchange and no head in pieces: that is every connection, and costs a comparison.
+void Pairing::CountMemory() {
+  const size_t waiting = pending() > 1 ? pending() - 1 : 0;
+  const size_t bytes = waiting * kWaitingBytes + request_.bytes() + response_.bytes();
+  if (bytes == 0 && bytes_ == 0) return;
+  Recount(bytes);
+  const auto limit = static_cast<size_t>(shared_.options.http1_waiting_bytes);
+  while (shared_.http1.bytes > limit) shared_.http1.connections.front()->GiveUp();
+}
+
+void Pairing::Recount(size_t bytes) {
+  auto& connections = shared_.http1.connections;
+  if (bytes_ == 0 && bytes != 0) {
+    age_ = connections.insert(connections.end(), this);
+  } else if (bytes_ != 0 && bytes == 0) {
+    connections.erase(age_);
+  } else if (bytes != 0) {
+    connections.splice(connections.end(), connections, age_);
+  }
+  shared_.http1.bytes += bytes - bytes_;
+  bytes_ = bytes;
+}
+
+// Others need the memory: what waits is finished as it stands, and a head that is not complete is
+// lost.
+void Pairing::GiveUp() {
+  const bool has_waiting = pending() > 1, is_request_cut = request_.in_head();
+  const bool is_lossy = has_waiting || is_request_cut || response_.in_head();
+  request_.ReleaseMemory();
+  response_.ReleaseMemory();
+  if (is_lossy) {
+    ++shared_.counts.pipelines_evicted;
+    is_doubtful_ = true;
+    is_pipelining_ |= has_waiting;
+    Abandon(Outcome::kUnobserved);
+    response_.ForgetExpected();
+    if (is_request_cut) ++shared_.counts.rejected_overflow;
+    if (has_waiting || is_request_cut) PushUnknown();
+  }
+  Recount(0);
 }
 
 void Pairing::OnResponseLost() {

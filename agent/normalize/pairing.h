@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -23,12 +24,16 @@ namespace weft::normalize {
 // Requests waiting for their response, per connection.
 inline constexpr size_t kMaxPending = 256;
 
-// Threads: one. Owns: its open exchanges; `shared` and `connection` outlive it.
+// Threads: one. Owns: its open exchanges; `shared` and `connection` outlive it. Memory: what goes
+// beyond one exchange is counted in Shared::http1, which bounds it for all connections.
 class Pairing final : public Dialogue {
  public:
   // `requests` is the direction of requests. Offsets: where each direction's next byte is.
   Pairing(Shared& shared, const model::Connection& connection, model::Direction requests,
           uint64_t request_offset, uint64_t response_offset, bool is_tls);
+  ~Pairing() override;
+  Pairing(const Pairing&) = delete;
+  Pairing& operator=(const Pairing&) = delete;
 
   model::Direction requests() const override { return requests_; }
   void OnPiece(model::Direction direction, const Piece& piece) override;
@@ -39,6 +44,7 @@ class Pairing final : public Dialogue {
   void EndPass(uint64_t now_ns) override;
   bool needs_watch() const override { return has_open_end(); }
   bool ExpectsRequestFirst() const override;
+  bool is_certain() const override { return !is_doubtful_; }
   bool is_tunnel() const override { return is_tunnel_; }
   // False while not even one head has been parsed, and what came cannot become one: this is not
   // HTTP.
@@ -88,6 +94,9 @@ class Pairing final : public Dialogue {
   void DescribeResult(Outcome outcome, Exchange* exchange);
   void LeaveToHttp2(uint64_t response_offset);
   void PopFront();
+  void CountMemory();
+  void Recount(size_t bytes);
+  void GiveUp();
   void OnRequestLost();
   Outcome OutcomeOfEnd() const;
   void OnResponseLost();
@@ -120,6 +129,8 @@ class Pairing final : public Dialogue {
   bool may_skip_body_ = false;                // the open request was answered before its body began
   uint64_t last_ns_ = 0;                      // of the latest bytes, monotonic
   uint64_t last_open_position_ = UINT64_MAX;  // of the piece that opened the latest exchange
+  size_t bytes_ = 0;                          // as counted in Shared::http1
+  std::list<Pairing*>::iterator age_;         // while that is not 0
   uint64_t told_request_end_ = 0, told_response_end_ = 0;
 };
 

@@ -15,6 +15,7 @@
 namespace weft::normalize {
 
 class Http2Pairing;
+class Pairing;
 
 // Events of one pass; added to metrics and ledger when it ends.
 struct Counts {
@@ -24,7 +25,8 @@ struct Counts {
   uint64_t segments = 0, duplicate_segments = 0, late_segments = 0;
   uint64_t lost_bytes = 0, framing_lost = 0, heads_truncated = 0, orphan_responses = 0;
   uint64_t telemetry_exports = 0, upgrades = 0, unanswered = 0, smuggling_suspects = 0;
-  uint64_t streams_evicted = 0, tables_evicted = 0, unknown_fields = 0, calls = 0;
+  uint64_t pipelines_evicted = 0, streams_evicted = 0, tables_evicted = 0, unknown_fields = 0,
+           calls = 0;
 };
 
 // The open streams of all HTTP/2 connections and the connections themselves, least recently used
@@ -36,6 +38,13 @@ struct Http2Bounds {
   };
   std::list<Stream> streams;
   std::list<Http2Pairing*> connections;
+  size_t bytes = 0;
+};
+
+// The HTTP/1 connections that hold more than one open exchange, least recently used first, and what
+// that is.
+struct Http1Bounds {
+  std::list<Pairing*> connections;
   size_t bytes = 0;
 };
 
@@ -57,6 +66,7 @@ struct Shared {
   model::SpanBatch out;
   protocols::http1::Output parsed;  // reused by every Feed
   protocols::http2::Output parsed2;
+  Http1Bounds http1;
   Http2Bounds http2;
 };
 

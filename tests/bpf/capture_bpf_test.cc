@@ -197,6 +197,36 @@ TEST_F(CaptureTest, ABusySinkLosesNothing) {
   EXPECT_THAT(ServerReceives(), SizeIs(3));
 }
 
+// What a long wait has left in the rings is taken in pieces, in order and whole.
+TEST_F(CaptureTest, ALongWaitIsMadeUpForInPieces) {
+  START_CAPTURE();
+  constexpr size_t kCalls = 50'000, kAtOnce = 1'000;
+  const std::string head = "POST / HTTP/1.1\r\nContent-Length: 50000\r\n\r\n";
+  sink_.busy = true;
+  Exchange([&head](int client, int server) {
+    Write(client, head);
+    ReadAll(server, head.size());
+    for (size_t i = 0; i < kCalls; ++i) {
+      Write(client, "x");
+      if (i % kAtOnce == kAtOnce - 1) ReadAll(server, kAtOnce);
+    }
+  });
+  sink_.busy = false;
+  sink_.largest = 0;
+  capture_->Drain();
+  uint64_t end = 0, last_ns = 0;
+  for (const SeenSegment& s : ClientSends()) {
+    ASSERT_EQ(s.position, end);
+    ASSERT_GE(s.time_ns, last_ns);
+    end += s.length;
+    last_ns = s.time_ns;
+  }
+  EXPECT_EQ(end, head.size() + kCalls);
+  EXPECT_LT(sink_.largest, kCalls);
+  const auto by_time = [](auto& a, auto& b) { return a.time_ns < b.time_ns; };
+  EXPECT_TRUE(std::is_sorted(sink_.segments.begin(), sink_.segments.end(), by_time));
+}
+
 TEST_F(CaptureTest, TheTimerDrainsByItself) {
   START_CAPTURE();
   pid_t child = fork();

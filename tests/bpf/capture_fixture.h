@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -33,6 +34,7 @@ class CollectingSink final : public model::Sink<model::SegmentBatch> {
  public:
   model::PushResult Push(model::SegmentBatch&& batch) override {
     if (busy) return model::PushResult::kBusy;
+    largest = std::max(largest, batch.items.size());
     for (const model::Segment& s : batch.items) {
       SeenSegment seen{s, std::string(base::AsText(s.captured))};
       seen.captured = {};
@@ -42,6 +44,7 @@ class CollectingSink final : public model::Sink<model::SegmentBatch> {
   }
   std::vector<SeenSegment> segments;
   bool busy = false;
+  size_t largest = 0;  // of the batches
 };
 
 class EchoWorkload final : public model::WorkloadLookup {

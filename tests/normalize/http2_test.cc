@@ -7,6 +7,7 @@
 #include <set>
 
 #include "normalize/conversation.h"
+#include "normalize/http2_pairing.h"
 #include "normalize/http2_speaker.h"
 
 namespace weft::normalize {
@@ -333,12 +334,24 @@ TEST(Http2, ResponseThatIsDrainedBeforeItsRequestIsJoinedWithIt) {
   EXPECT_EQ(agent.Finished(), "GET /a 200");
 }
 
+TEST(Http2, RequestThatComesSomeDrainsAfterItsResponseIsJoinedWithIt) {
+  Agent agent;
+  Talk talk(agent, Role::kClient);
+  talk.Greet();
+  talk.Server(talk.server.Headers(1, kStatusOk, true));
+  for (int i = 0; i < 5; ++i) agent.Tick();
+  talk.Client(talk.client.Headers(1, Get("/a"), true));
+  EXPECT_EQ(agent.Finished(), "GET /a 200");
+}
+
 TEST(Http2, ResponseWithoutARequestIsCountedAndForgotten) {
   Agent agent;
   Talk talk(agent);
   talk.Greet();
   talk.Server(talk.server.Headers(7, kStatusOk, true));
-  agent.Tick(), agent.Tick();
+  agent.Tick();
+  talk.Wait(2'000 * kMillisecond);
+  agent.Tick();
   EXPECT_EQ(agent.Metric("weft_normalize_orphan_responses_total"), 1);
   EXPECT_EQ(agent.Finished(), "");
 }
@@ -413,6 +426,76 @@ TEST(Http2, LostBytesOfTheServerLeaveNoWrongStatus) {
   ASSERT_EQ(agent.spans.finished.size(), 2u);
   EXPECT_EQ(agent.Finished(), "GET /b 200; GET /a -");
   EXPECT_FALSE(agent.spans.finished[1].is_error);
+}
+
+// The server cannot be read, and its answer to what is asked now is among what nobody reads.
+TEST(Http2, RequestWhoseAnswerGoesUnreadIsNoError) {
+  for (const bool joined : {false, true}) {
+    for (const bool closes : {false, true}) {
+      Agent agent;
+      Talk talk(agent, Role::kClient, joined);
+      if (!joined) {
+        talk.Greet().ServerLost(40);
+        talk.Server("no frame");
+        agent.Tick(), agent.Tick();
+      }
+      talk.Client(talk.client.Headers(3, Call("/shop.Cart/Get"), true));
+      // A frame that reaches beyond its call, twice: nothing that is certainly one.
+      const std::string answer = talk.server.Headers(3, kCallAccepted) +
+                                 Speaker::Data(3, std::string(20'000, 'x')) +
+                                 talk.server.Headers(3, Trailers(0), true);
+      talk.Server(answer.substr(0, 16'384)).Server(answer.substr(16'384));
+      agent.Tick();
+      EXPECT_EQ(agent.Finished(), "");
+      if (closes) {
+        talk.Closes();
+      } else {
+        talk.Wait(40'000 * kMillisecond);
+        agent.Tick();
+      }
+      ASSERT_EQ(agent.Finished(), "POST /shop.Cart/Get -") << joined << closes;
+      EXPECT_FALSE(agent.spans.finished[0].is_error);
+    }
+  }
+}
+
+TEST(Http2, ResetAmongLostBytesOfTheClientMakesNoError) {
+  Agent agent;
+  Talk talk(agent);
+  talk.Greet();
+  talk.Client(talk.client.Headers(1, Get("/a"), true)).ClientLost(13);
+  talk.Client(talk.client.Headers(3, Get("/b"), true));
+  agent.Tick(), agent.Tick();
+  talk.Server(talk.server.Headers(3, kStatusOk, true));
+  talk.Closes();
+  ASSERT_EQ(agent.Finished(), "GET /b 200; GET /a -");
+  EXPECT_FALSE(agent.spans.finished[1].is_error);
+}
+
+TEST(Http2, StreamThatIsHeardOfAfterALossIsNotDoubtful) {
+  Agent agent;
+  Talk talk(agent);
+  talk.Greet();
+  talk.Client(talk.client.Headers(1, Get("/a"), true)).ServerLost(40);
+  talk.Server(talk.server.Headers(1, kStatusOk));
+  agent.Tick(), agent.Tick();
+  talk.Wait(40'000 * kMillisecond);
+  agent.Tick();
+  EXPECT_EQ(agent.Finished(), "");
+  talk.Closes();
+  ASSERT_EQ(agent.Finished(), "GET /a 200");
+  EXPECT_TRUE(agent.spans.finished[0].is_error);
+}
+
+TEST(Http2, UpgradedConnectionNeedsNoWatch) {
+  Agent agent;
+  const Options options;
+  const Deps deps{agent.clock, agent.ledger, agent.metrics, agent.spans, {}};
+  Shared shared(options, deps);
+  const model::Connection identity;
+  Http2Pairing pairing(shared, identity, {protocols::http2::Start::kUpgraded});
+  pairing.Adopt(Upgrade{0, 0, model::Span{}});
+  EXPECT_FALSE(pairing.needs_watch());
 }
 
 TEST(Http2, UpgradeFromHttp1AnswersTheRequestAsStreamOne) {  // T61
@@ -570,6 +653,7 @@ TEST(Http2, RandomLossesNeverGiveAWrongAnswer) {
       agent.Push({std::move(call)});
     }
     for (int i = 0; i < 4; ++i) agent.Tick();
+    for (const model::Span& span : agent.spans.finished) EXPECT_FALSE(span.is_error) << seed;
     talk.Closes();
     for (const model::Span& span : agent.spans.finished) {
       const bool is_right = span.status_code == 0 || span.status_code == 200 + span.stream_id;

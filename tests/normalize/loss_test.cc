@@ -46,6 +46,41 @@ TEST(Loss, ResponseThatIsDrainedBeforeItsRequest) {  // T18
   }
 }
 
+// The thread that reads the answer may be done before the one that sent the request.
+TEST(Loss, ResponseThatIsOlderThanItsRequestByTheClock) {  // T18, T20
+  for (bool with_earlier_exchange : {false, true}) {
+    Agent agent;
+    Conversation talk(agent, model::Role::kClient);
+    if (with_earlier_exchange) talk.Client(kGetA).Server(kOk);
+    talk.Hold();
+    talk.Server(kMissing).Client(kGetB).Client(kGetC).Server(kCreated);
+    agent.Push(talk.Take());
+    agent.Tick();
+    EXPECT_EQ(agent.Finished(), with_earlier_exchange ? "GET /a 200; GET /b 404; GET /c 201"
+                                                      : "GET /b -; GET /c 201");
+  }
+}
+
+// Its request comes when the response has been given up: that pair is lost, and no other.
+TEST(Loss, RequestThatIsDrainedLongAfterItsResponseShiftsNoPair) {  // T18, T19
+  Agent agent;
+  Conversation talk(agent);
+  talk.Client(kGetA).Server(kOk).Server(kMissing);
+  for (int i = 0; i < 2; ++i) agent.Tick();
+  talk.Client(kGetB).Client(kGetC).Server(kCreated).Client(kGetA).Server(kOk);
+  EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b -; GET /c 201; GET /a 200");
+}
+
+TEST(Loss, RequestThatIsDrainedLongAfterItsResponseShiftsNoPipelinedPair) {  // T18, T19, T26
+  Agent agent;
+  Conversation talk(agent);
+  talk.Client(std::string(kGetA) + std::string(kGetA)).Server(kOk).Server(kOk).Server(kMissing);
+  for (int i = 0; i < 2; ++i) agent.Tick();
+  talk.Client(kGetB).Client(kGetC).Server(kCreated).Wait(3'000 * kMillisecond);
+  talk.Client(kGetA).Server(kOk);
+  EXPECT_EQ(agent.Finished(), "GET /a 200; GET /a 200; GET /a 200");
+}
+
 TEST(Loss, PieceOfTheFirstResponseThatIsDrainedBeforeItsRequest) {  // T18
   Agent agent;
   Conversation talk(agent);
@@ -335,6 +370,47 @@ TEST(Loss, ConnectionsAreBoundedAndTheOldestGoes) {
   talks.front().Server(kOk);
   EXPECT_EQ(agent.spans.finished.back().status_code, 200);
   EXPECT_EQ(agent.spans.finished.size(), 5u);
+}
+
+TEST(Loss, WaitingRequestsAreBoundedOverAllConnections) {
+  Options options;
+  options.http1_waiting_bytes = 16 << 10;
+  Agent agent(options);
+  Conversation one(agent, model::Role::kServer, false, 1),
+      two(agent, model::Role::kServer, false, 2);
+  Conversation lone(agent, model::Role::kServer, false, 3);
+  lone.Client(kGetC);
+  for (int i = 0; i < 9; ++i) one.Client(kGetA);
+  for (int i = 0; i < 9; ++i) two.Client(kGetB);
+  EXPECT_EQ(agent.Finished(), "");
+  two.Client(kGetB);
+  ASSERT_EQ(agent.spans.finished.size(), 9u);
+  EXPECT_EQ(agent.spans.finished.back().target, "/a");
+  EXPECT_EQ(agent.Metric("weft_normalize_pipelines_evicted_total"), 1);
+  // Whose answers these are is not known any more; after a silence it is.
+  for (int i = 0; i < 9; ++i) one.Server(kOk);
+  for (int i = 0; i < 10; ++i) two.Server(kCreated);
+  lone.Server(kMissing);
+  ASSERT_EQ(agent.spans.finished.size(), 20u);
+  EXPECT_EQ(agent.spans.finished.back().status_code, 404);
+  one.Wait(3'000 * kMillisecond).Client(kGetC).Server(kMissing);
+  EXPECT_EQ(agent.spans.finished.back().target, "/c");
+}
+
+TEST(Loss, HeadsInPiecesAreBoundedOverAllConnections) {
+  Options options;
+  options.http1_waiting_bytes = 64 << 10;
+  Agent agent(options);
+  std::deque<Conversation> talks;
+  const std::string piece = "GET /a HTTP/1.1\r\nX: " + std::string(4'000, 'x');
+  for (model::ConnectionId id = 1; id <= 40; ++id) {
+    talks.emplace_back(agent, model::Role::kServer, false, id).Client(piece);
+  }
+  EXPECT_GT(agent.Metric("weft_normalize_pipelines_evicted_total"), 20);
+  talks.back().Client("\r\n\r\n").Server(kOk);
+  EXPECT_EQ(agent.Finished(), "GET /a 200");
+  talks.front().Client("\r\n\r\n").Server(kOk).Client(kGetB).Server(kMissing);
+  EXPECT_EQ(agent.Finished(), "GET /a 200; GET /b 404");
 }
 
 TEST(Loss, ReusedCookieIsAnotherConnection) {

@@ -153,6 +153,18 @@ TEST(Pairing, RefusedExpectationMayBeFollowedByTheNextRequest) {  // T30
   EXPECT_EQ(agent.Finished(), "PUT /a 417; GET /b 200");
 }
 
+TEST(Pairing, RefusedChunkedUploadMayBeFollowedByTheNextRequest) {  // T30
+  Agent agent;
+  Conversation talk(agent);
+  talk.Client("PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+  talk.Server("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n").Client(kGetB).Server(kOk);
+  EXPECT_EQ(agent.Finished(), "PUT /a 401; GET /b 200");
+  // One that sends its body all the same.
+  talk.Client("PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+  talk.Server(kMissing).Client("3\r\nabc\r\n0\r\n\r\n").Client(kGetB).Server(kOk);
+  EXPECT_EQ(agent.Finished(), "PUT /a 401; GET /b 200; PUT /c 404; GET /b 200");
+}
+
 TEST(Pairing, ContinueWhoseFinalResponseNeverComes) {  // T30
   Agent agent;
   Conversation talk(agent);
@@ -180,6 +192,21 @@ TEST(Pairing, UpgradeEndsTheSpanAndTheParsing) {  // T32
   talk.Client(kGetB).Server(kOk).Closes();
   EXPECT_EQ(agent.Finished(), "GET /ws 101");
   EXPECT_EQ(agent.Metric("weft_normalize_upgrades_total"), 1);
+}
+
+TEST(Pairing, UpgradeWhoseHeadIsCutEndsTheSpanToo) {  // T32, T40
+  for (const char* protocol : {"websocket", "h2c"}) {
+    Agent agent;
+    Conversation talk(agent);
+    talk.Client("GET /ws HTTP/1.1\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
+    talk.ServerCut("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " +
+                       std::string(protocol) + "\r\nX-",
+                   300);
+    EXPECT_EQ(agent.Finished(), "GET /ws 101");
+    talk.Client("\x82\x05").ServerCut("", 9000).Client(kGetB).Server(kOk).Closes();
+    EXPECT_EQ(agent.Finished(), "GET /ws 101");
+    EXPECT_EQ(agent.Metric("weft_normalize_upgrades_total"), 1);
+  }
 }
 
 TEST(Pairing, ConnectTunnelIsOpaqueAndRefusalIsAnAnswer) {  // T33
@@ -314,6 +341,8 @@ TEST(Pairing, PendingRequestsAreBounded) {
   Conversation talk(agent);
   for (int i = 0; i < 400; ++i) talk.Client(kGetA);
   EXPECT_EQ(agent.spans.opened.size(), 256u);
+  EXPECT_NE(agent.ledger.Text().find("pipeline_full: 1\n"), std::string::npos);
+  EXPECT_EQ(agent.ledger.Text().find("rejected"), std::string::npos);
   for (int i = 0; i < 400; ++i) talk.Server(kOk);
   EXPECT_EQ(agent.spans.finished.size(), 256u);
   talk.Wait(3000 * kMillisecond).Client(kGetB).Server(kMissing);

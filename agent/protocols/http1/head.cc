@@ -111,6 +111,15 @@ void AddEncoding(std::string_view value, Framing* framing) {
   });
 }
 
+// RFC 9112, 5.1: such a message is to be refused, yet lenient receivers read the field.
+void AddBlankName(std::string_view name, Framing* framing) {
+  const std::string_view meant = Trim(name);
+  framing->is_ambiguous |=
+      EqualsIgnoreCase(meant, "content-length") || EqualsIgnoreCase(meant, "transfer-encoding");
+}
+
+bool EndsInBlank(std::string_view name) { return IsBlank(name.back()); }
+
 void AddField(std::string_view name, std::string_view value, Head* head, Framing* framing) {
   switch (name.size()) {
     case 4:
@@ -207,7 +216,9 @@ bool ParseFields(std::string_view lines, bool is_cut, Head* head, Framing* frami
     std::string_view line(p, static_cast<size_t>((newline == nullptr ? end : newline) - p));
     size_t colon = line.find(':');
     if (colon == std::string_view::npos || colon == 0) return false;
-    if (IsNameSize(colon)) {
+    if (EndsInBlank(line.substr(0, colon))) {
+      AddBlankName(line.substr(0, colon), framing);
+    } else if (IsNameSize(colon)) {
       AddField(line.substr(0, colon), Trim(line.substr(colon + 1)), head, framing);
     }
     if (newline == nullptr) break;
@@ -250,7 +261,9 @@ bool ParseFields(std::string_view head, const HeadLines& lines, Head* out, Frami
     const auto [colon, end] = lines.lines[i];
     const uint32_t begin = lines.lines[i - 1].end + 1;
     if (colon <= begin) return false;
-    if (IsNameSize(colon - begin)) {
+    if (EndsInBlank(head.substr(begin, colon - begin))) {
+      AddBlankName(head.substr(begin, colon - begin), framing);
+    } else if (IsNameSize(colon - begin)) {
       AddField(head.substr(begin, colon - begin), Trim(head.substr(colon + 1, end - colon - 1)),
                out, framing);
     }

@@ -48,6 +48,7 @@ struct Head {
 struct Framing {
   bool has_length = false, is_length_bad = false;
   bool has_encoding = false, is_chunked = false;
+  bool is_ambiguous = false;  // a blank before the colon: some read the field, some do not
   uint64_t length = 0;
 };
 

@@ -11,6 +11,12 @@ constexpr size_t kKeptBufferBytes = 2 * 1024;
 // "0\r\n\r\n": the end of a chunked body as every server writes it.
 constexpr uint64_t kLastChunkBytes = 5;
 
+// What follows the head of such a response is no HTTP.
+bool EntersTunnel(const Head& head, RequestClass request) {
+  return head.status == 101 ||
+         (request == RequestClass::kConnect && head.status >= 200 && head.status < 300);
+}
+
 std::string_view Text(const char* p, const char* end) { return {p, static_cast<size_t>(end - p)}; }
 
 int HexDigit(char c) {
@@ -188,13 +194,15 @@ void MessageParser::ChooseBody(const Framing& framing, RequestClass request, Hea
   const bool is_response = kind_ == MessageKind::kResponse;
   head->has_both_lengths = framing.has_encoding && framing.has_length;
   head->content_length = 0;
-  if (head->is_truncated) {
+  if (head->is_truncated && !(is_response && EntersTunnel(*head, request))) {
     head->body = BodyKind::kUnknown;
   } else if (is_response && (head->status < 200 || head->status == 204 || head->status == 304 ||
                              request == RequestClass::kHead)) {
     head->body = BodyKind::kNone;
   } else if (is_response && request == RequestClass::kConnect && head->status < 300) {
     head->body = BodyKind::kNone;
+  } else if (framing.is_ambiguous) {
+    head->body = BodyKind::kUnknown;
   } else if (framing.is_chunked) {
     head->body = BodyKind::kChunked;
   } else if (framing.has_encoding) {
@@ -213,10 +221,7 @@ void MessageParser::EnterBody(const Head& head, RequestClass request, Output* ou
   switch (head.body) {
     case BodyKind::kNone:
       EndMessage(out);
-      if (head.status == 101 ||
-          (request == RequestClass::kConnect && head.status >= 200 && head.status < 300)) {
-        phase_ = Phase::kTunnel;
-      }
+      if (EntersTunnel(head, request)) phase_ = Phase::kTunnel;
       return;
     case BodyKind::kLength:
       length_ = left_ = head.content_length;
@@ -225,6 +230,7 @@ void MessageParser::EnterBody(const Head& head, RequestClass request, Output* ou
     case BodyKind::kChunked:
       phase_ = Phase::kChunkSize;
       line_bytes_ = 0, chunk_digits_ = 0, left_ = 0, in_chunk_extension_ = false;
+      is_first_chunk_ = true;
       return;
     case BodyKind::kUntilClose:
       phase_ = Phase::kUntilClose;
@@ -286,6 +292,7 @@ const char* MessageParser::FeedChunkSize(const char* p, const char* end) {
 void MessageParser::EndChunkLine() {
   if (chunk_digits_ == 0) return Fail(Trouble::kBadChunk);
   line_bytes_ = 0;
+  is_first_chunk_ = false;
   if (left_ != 0) {
     phase_ = Phase::kChunkData;
     return;
@@ -342,7 +349,7 @@ model::ParseState MessageParser::Gap(uint64_t n, GapCause cause, Output* out) {
   switch (phase_) {
     case Phase::kHead:
       if (in_head_ && cause == GapCause::kTruncated) EmitCutHead(out);
-      Fail(Trouble::kGap);
+      if (phase_ != Phase::kTunnel) Fail(Trouble::kGap);
       break;
     case Phase::kLength: {
       uint64_t skipped = std::min(n, left_);

@@ -41,7 +41,16 @@ struct Output {
 enum class GapCause : uint8_t { kTruncated, kLost };
 
 // Why the parser stopped.
-enum class Trouble : uint8_t { kNone, kGarbage, kHttp2, kTooLarge, kBadChunk, kBadLength, kGap };
+enum class Trouble : uint8_t {
+  kNone,
+  kGarbage,
+  kHttp2,
+  kTooLarge,
+  kBadChunk,
+  kBadLength,
+  kGap,
+  kGivenUp
+};
 
 // What a response must know of its request.
 enum class RequestClass : uint8_t { kOther = 0, kHead = 1, kConnect = 2 };
@@ -65,7 +74,7 @@ class MessageParser {
   // consumed. False (and nothing changed) otherwise.
   bool Resync(base::ByteView next, uint64_t offset);
   // The caller knows better: what follows is no continuation of the current message.
-  void LoseFraming() { Fail(Trouble::kGap); }
+  void LoseFraming() { Fail(Trouble::kGivenUp); }
 
   // Responses: announces the next request, in order. False when kMaxExpected are outstanding.
   bool ExpectResponseTo(RequestClass request);
@@ -80,7 +89,19 @@ class MessageParser {
   uint64_t known_end() const { return phase_ == Phase::kLength ? offset_ + left_ : 0; }
   // A body was announced and no byte of it has come (a client that waits for 100 Continue may never
   // send it, T30).
-  bool body_untouched() const { return phase_ == Phase::kLength && left_ == length_; }
+  bool body_untouched() const {
+    return phase_ == Phase::kLength
+               ? left_ == length_
+               : phase_ == Phase::kChunkSize && is_first_chunk_ && line_bytes_ == 0;
+  }
+  // Of heads in pieces.
+  size_t bytes() const { return partial_.capacity() + parsed_.capacity(); }
+  // Gives up a head that is not complete; what Output shows of the last one is gone.
+  void ReleaseMemory() {
+    if (in_head()) LoseFraming();
+    partial_ = {};
+    parsed_ = {};
+  }
   Trouble trouble() const { return trouble_; }
 
  private:
@@ -128,6 +149,7 @@ class MessageParser {
   bool start_line_good_ = false;  // of a head that is not complete yet
   bool in_chunk_extension_ = false;
   bool chunk_cr_seen_ = false;
+  bool is_first_chunk_ = false;  // and its size is not known yet
   uint8_t chunk_digits_ = 0;
   uint32_t line_bytes_ = 0;       // of the chunk-size line or the trailers
   uint32_t start_line_size_ = 0;  // with its line end; 0 = not complete

@@ -21,8 +21,8 @@ void JoinedTable::DropOldest() {
   kept_ -= entries_[first_].size();
   nameless_ -= entries_[first_].is_name_known ? 0 : 1;
   if (++first_ == entries_.size()) return Clear();
-  if (first_ < 64 || first_ * 2 < entries_.size()) return;
   const uint32_t begin = entries_[first_].begin;
+  if (begin < kMaxKeptBytes && (first_ < 64 || first_ * 2 < entries_.size())) return;
   std::memmove(text_.data(), text_.data() + begin, text_.size() - begin);
   text_.Truncate(text_.size() - begin);
   entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(first_));

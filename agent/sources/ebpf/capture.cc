@@ -17,6 +17,7 @@
 #include "sources/ebpf/pressure.h"
 #include "sources/ebpf/programs.h"
 #include "sources/ebpf/record_view.h"
+#include "sources/ebpf/ring_turns.h"
 #include "sources/ebpf/tls/tls.h"
 #include "tls.skel.h"
 
@@ -27,7 +28,7 @@ constexpr std::chrono::milliseconds kHurriedPeriod{2}, kBusyPeriod{5}, kIdlePeri
 constexpr uint64_t kBusyRecords = 64;          // in one drain
 constexpr unsigned kHurriedPercent = 50;       // of an outbox; a ring costs more than a drain
 constexpr uint64_t kSettleNs = 1'000'000;      // younger records wait for those of slower CPUs
-constexpr uint64_t kDrainBytes = 64 << 20;     // of one drain; what is left comes with the next
+constexpr uint64_t kBatchBytes = 4 << 20;      // of rings; as segments they are some times as many
 constexpr uint64_t kCountersNs = 100'000'000;  // between two looks at the kernel's counters
 
 uint64_t OwnNetworkNamespace() {
@@ -45,39 +46,40 @@ model::Endpoint ToEndpoint(uint8_t family, const uint8_t (&address)[16], uint16_
 }  // namespace
 
 base::ConfigBlock Describe(Options& options) {
-  return {"capture",
-          {
-              {.key = "enabled",
-               .value = &options.enabled,
-               .doc = "see HTTP requests of all processes with eBPF"},
-              {.key = "head_bytes",
-               .value = &options.head_bytes,
-               .doc = "bytes; copied of each direction until the other side speaks",
-               .min = 64,
-               .max = WEFT_CAPTURE_MAX},
-              {.key = "ring_bytes",
-               .value = &options.ring_bytes,
-               .doc = "bytes; ring buffer of each CPU for what its outbox (at most 256 KiB) "
-                      "cannot hold, rounded down to a power of two; all together at most 64 MiB",
-               .min = 64 << 10,
-               .max = 64 << 20},
-              {.key = "max_connections",
-               .value = &options.max_connections,
-               .doc = "sockets remembered; the oldest is forgotten first; the tables of the "
-                      "kernel side are sized by it",
-               .min = 64,
-               .max = 1 << 22},
-              {.key = "cgroup_bytes_per_second",
-               .value = &options.cgroup_bytes_per_second,
-               .doc = "bytes that one container may put into the rings when weft cannot keep up, "
-                      "so that it cannot blind weft to the others; 0: any number",
-               .min = 0,
-               .max = int64_t{1} << 40},
-              {.key = "data_hook",
-               .value = &options.data_hook,
-               .doc = "the kernel hook that carries the data; auto: the best that works",
-               .choices = {"auto", "fentry", "sock_length", "kprobe", "syscall"}},
-          }};
+  return {
+      "capture",
+      {
+          {.key = "enabled",
+           .value = &options.enabled,
+           .doc = "see HTTP requests of all processes with eBPF"},
+          {.key = "head_bytes",
+           .value = &options.head_bytes,
+           .doc = "bytes; copied of each direction until the other side speaks",
+           .min = 64,
+           .max = WEFT_CAPTURE_MAX},
+          {.key = "ring_bytes",
+           .value = &options.ring_bytes,
+           .doc = "bytes; ring buffer of each CPU for what its outbox (at most 256 KiB) "
+                  "cannot hold, rounded down to a power of two; all together at most 64 MiB",
+           .min = 64 << 10,
+           .max = 64 << 20},
+          {.key = "max_connections",
+           .value = &options.max_connections,
+           .doc = "TCP sockets remembered, and a quarter as many UDP sockets; what is closed or "
+                  "not in use is forgotten first; the tables of the kernel side are sized by it",
+           .min = 64,
+           .max = 1 << 22},
+          {.key = "cgroup_bytes_per_second",
+           .value = &options.cgroup_bytes_per_second,
+           .doc = "bytes that one container may put into the rings when weft cannot keep up, "
+                  "so that it cannot blind weft to the others; 0: any number",
+           .min = 0,
+           .max = int64_t{1} << 40},
+          {.key = "data_hook",
+           .value = &options.data_hook,
+           .doc = "the kernel hook that carries the data; auto: the best that works",
+           .choices = {"auto", "fentry", "sock_length", "kprobe", "syscall"}},
+      }};
 }
 
 // Starts TLS capture beside `programs`; the outcome is never that of the capture.
@@ -180,6 +182,9 @@ struct Capture::State {
                      model::SegmentBatch* batch, std::vector<size_t>* offsets);
   bool PushStuck();
   void Drain(bool flush);
+  // Takes a part; until when everything has been sent, or kAllRead when the sink is busy.
+  uint64_t DrainPart(bool flush);
+  void PushRipe(uint64_t cutoff_ns);
   void KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>>& order, size_t first);
   void CountKernel();
   std::chrono::milliseconds Period() const;
@@ -228,7 +233,7 @@ Capture::State::State(const Options& o, const Deps& d)
       unread_buffers(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_unread_buffers_total",
                                    "Calls whose memory could not be read: length only.")),
       evicted(d.metrics.Get(base::MetricKind::kCounter, "weft_capture_connections_evicted_total",
-                            "Sockets forgotten because max_connections was reached.")),
+                            "TCP sockets forgotten because max_connections was reached.")),
       open_connections(d.metrics.Get(base::MetricKind::kGauge, "weft_capture_connections",
                                      "Sockets remembered.")),
       table(static_cast<size_t>(o.max_connections), OwnNetworkNamespace()),
@@ -379,14 +384,23 @@ void Capture::State::KeepYounger(const std::vector<std::pair<uint64_t, uint32_t>
   if (stuck) stuck->arena = std::move(kept_arena);
 }
 
+// What a long wait has left in the rings is taken in pieces, for it takes several times as much
+// memory on its way.
 void Capture::State::Drain(bool flush) {
-  if (!programs || !PushStuck()) return;
+  drained = 0;
+  const uint64_t begin_ns = deps.clock.MonotonicNs();
+  while (DrainPart(flush) < begin_ns) continue;
+}
+
+uint64_t Capture::State::DrainPart(bool flush) {
+  if (!programs || !PushStuck()) return RingTurns::kAllRead;
   const uint64_t now_ns = deps.clock.MonotonicNs();
   const size_t held_before = waiting.size();
-  drained = 0;
-  programs->Consume(kDrainBytes, [this](base::ByteView raw) { OnRecord(raw); });
-  row.In(drained);
-  records.Add(drained);
+  const uint64_t drained_before = drained;
+  const uint64_t horizon_ns =
+      programs->Consume(kBatchBytes, [this](base::ByteView raw) { OnRecord(raw); });
+  row.In(drained - drained_before);
+  records.Add(drained - drained_before);
   row.Held(static_cast<int64_t>(waiting.size()) - static_cast<int64_t>(held_before));
   if (now_ns - counted_ns >= kCountersNs || counted_ns == 0) {
     counted_ns = now_ns;
@@ -394,15 +408,20 @@ void Capture::State::Drain(bool flush) {
     table.Expire(now_ns);
     open_connections.Set(static_cast<int64_t>(table.size()));
   }
-  if (waiting.empty()) return;
+  const uint64_t until_ns = std::min(horizon_ns, flush ? RingTurns::kAllRead : now_ns);
+  const uint64_t cutoff_ns = until_ns - std::min(until_ns, kSettleNs);
+  if (!waiting.empty()) PushRipe(cutoff_ns);
+  return horizon_ns == RingTurns::kAllRead || stuck ? RingTurns::kAllRead : cutoff_ns;
+}
 
+// Sends what is not younger than `cutoff_ns`.
+void Capture::State::PushRipe(uint64_t cutoff_ns) {
   std::vector<std::pair<uint64_t, uint32_t>> order;  // (time, place): a stable order
   order.reserve(waiting.size());
   for (uint32_t i = 0; i < waiting.size(); ++i) {
     order.emplace_back(waiting[i].record.header.time_ns, i);
   }
   std::sort(order.begin(), order.end());
-  const uint64_t cutoff_ns = flush ? UINT64_MAX : now_ns - std::min(now_ns, kSettleNs);
   size_t ripe = 0;
   stuck.emplace();
   stuck->items.reserve(order.size());

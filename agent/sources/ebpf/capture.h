@@ -30,8 +30,8 @@ struct Options {
   bool enabled = true;
   int64_t head_bytes = 4096;        // copied per direction and message; 64..16384
   int64_t ring_bytes = 8 << 20;     // per CPU; all rings together at most 64 MiB
-  int64_t max_connections = 65536;  // with traffic of interest; the oldest is forgotten. Maps of
-                                    // the kernel side are sized by it
+  int64_t max_connections = 65536;  // with traffic of interest; what is not in use is forgotten.
+                                    // Maps of the kernel side are sized by it
   int64_t cgroup_bytes_per_second = 64 << 20;  // of one cgroup, of what goes to the rings;
                                                // 0: any
   std::string data_hook = "auto";              // a rung of the hook ladder, or the best that works

@@ -8,18 +8,16 @@ namespace weft::sources::ebpf {
 void ConnectionTable::Add(Announcement announcement) {
   const model::ConnectionId id = announcement.connection.id;
   Remove(id);
-  while (!order_.empty() && entries_.size() >= max_entries_) {
-    ++evicted_;
-    Remove(order_.front());
-  }
+  MakeRoom(announcement.is_udp);
   Entry entry;
   entry.connection = std::make_shared<const model::Connection>(announcement.connection);
   entry.process = std::move(announcement.process);
   entry.is_udp = announcement.is_udp;
   entry.indexed = !announcement.is_server_side;
-  entry.order = order_.insert(order_.end(), id);
+  Transport& transport = TransportOf(entry);
+  entry.order = transport.order.insert(transport.order.end(), id);
   if (entry.indexed) {
-    std::vector<Owner>& owners = (entry.is_udp ? udp_ : tcp_)[entry.connection->local];
+    std::vector<Owner>& owners = transport.index[entry.connection->local];
     const uint64_t netns = entry.connection->netns;
     auto same = std::find_if(owners.begin(), owners.end(),
                              [netns](const Owner& o) { return o.netns == netns; });
@@ -32,9 +30,41 @@ void ConnectionTable::Add(Announcement announcement) {
   entries_.emplace(id, std::move(entry));
 }
 
-std::shared_ptr<const model::Connection> ConnectionTable::Find(model::ConnectionId id) const {
+void ConnectionTable::MakeRoom(bool is_udp) {
+  Transport& transport = is_udp ? udp_ : tcp_;
+  while (!transport.order.empty() && transport.order.size() >= transport.max_entries) {
+    if (is_udp || !ForgetClosing()) ForgetIdle(transport);
+    if (!is_udp) ++evicted_;
+  }
+}
+
+// What is left of a closed socket is at most a late record.
+bool ConnectionTable::ForgetClosing() {
+  while (!closing_.empty()) {
+    const auto it = entries_.find(closing_.front().second);
+    closing_.pop_front();
+    if (it == entries_.end() || !it->second.closing) continue;
+    Remove(it->first);
+    return true;
+  }
+  return false;
+}
+
+// A second chance for whoever was asked for: it goes to the end of the line, as if it was new.
+void ConnectionTable::ForgetIdle(Transport& transport) {
+  while (true) {
+    const model::ConnectionId id = transport.order.front();
+    Entry& entry = entries_.find(id)->second;
+    if (!std::exchange(entry.in_use, false)) return Remove(id);
+    transport.order.splice(transport.order.end(), transport.order, entry.order);
+  }
+}
+
+std::shared_ptr<const model::Connection> ConnectionTable::Find(model::ConnectionId id) {
   auto it = entries_.find(id);
-  return it == entries_.end() ? nullptr : it->second.connection;
+  if (it == entries_.end()) return nullptr;
+  it->second.in_use = true;
+  return it->second.connection;
 }
 
 void ConnectionTable::Close(model::ConnectionId id, uint64_t now_ns) {
@@ -53,9 +83,10 @@ bool ConnectionTable::MarkMessageEnd(model::ConnectionId id) {
 
 void ConnectionTable::Expire(uint64_t now_ns) {
   while (!closing_.empty() && closing_.front().first <= now_ns) {
-    const model::ConnectionId id = closing_.front().second;
+    const auto it = entries_.find(closing_.front().second);
     closing_.pop_front();
-    Remove(id);
+    // Announced anew meanwhile, it lives.
+    if (it != entries_.end() && it->second.closing) Remove(it->first);
   }
 }
 
@@ -63,26 +94,28 @@ void ConnectionTable::Remove(model::ConnectionId id) {
   auto it = entries_.find(id);
   if (it == entries_.end()) return;
   Entry& entry = it->second;
+  Transport& transport = TransportOf(entry);
   if (entry.indexed) {
-    Index& index = entry.is_udp ? udp_ : tcp_;
-    auto owners = index.find(entry.connection->local);
-    if (owners != index.end()) {
+    auto owners = transport.index.find(entry.connection->local);
+    if (owners != transport.index.end()) {
       std::erase_if(owners->second, [id](const Owner& o) { return o.id == id; });
-      if (owners->second.empty()) index.erase(owners);
+      if (owners->second.empty()) transport.index.erase(owners);
     }
   }
   if (entry.has_message_end && forget_) forget_(id);
-  order_.erase(entry.order);
+  transport.order.erase(entry.order);
   entries_.erase(it);
 }
 
-model::ProcessRef ConnectionTable::Ask(const Index& index, const model::Endpoint& address) const {
+model::ProcessRef ConnectionTable::Ask(const Index& index, const model::Endpoint& address) {
   auto it = index.find(address);
   if (it == index.end()) return nullptr;
   const std::vector<Owner>& owners = it->second;
-  auto process = [this](const Owner& o) {
+  auto process = [this](const Owner& o) -> model::ProcessRef {
     auto entry = entries_.find(o.id);
-    return entry == entries_.end() ? nullptr : entry->second.process;
+    if (entry == entries_.end()) return nullptr;
+    entry->second.in_use = true;
+    return entry->second.process;
   };
   if (owners.size() == 1) return process(owners.front());
   for (const Owner& o : owners) {
@@ -91,19 +124,19 @@ model::ProcessRef ConnectionTable::Ask(const Index& index, const model::Endpoint
   return nullptr;
 }
 
-model::ProcessRef ConnectionTable::TcpPeer(const model::Endpoint& peer) const {
-  return Ask(tcp_, peer);
+model::ProcessRef ConnectionTable::TcpPeer(const model::Endpoint& peer) {
+  return Ask(tcp_.index, peer);
 }
 
-model::ProcessRef ConnectionTable::UdpPeer(const model::Endpoint& peer) const {
-  if (model::ProcessRef exact = Ask(udp_, peer)) return exact;
+model::ProcessRef ConnectionTable::UdpPeer(const model::Endpoint& peer) {
+  if (model::ProcessRef exact = Ask(udp_.index, peer)) return exact;
   model::Endpoint any;
   any.family = peer.family;
   any.port = peer.port;
-  if (model::ProcessRef bound = Ask(udp_, any)) return bound;
+  if (model::ProcessRef bound = Ask(udp_.index, any)) return bound;
   // A dual-stack socket sends to IPv4 with "::" as its own address.
   any.family = 6;
-  return Ask(udp_, any);
+  return Ask(udp_.index, any);
 }
 
 }  // namespace weft::sources::ebpf

@@ -1,6 +1,7 @@
 // ConnectionTable: every socket that the kernel side has announced, by cookie, and an index of
-// local addresses that answers "which process is behind this address?". Bounded: the oldest entry
-// makes room for a new one.
+// local addresses that answers "which process is behind this address?". Bounded, TCP and UDP apart:
+// nobody says that a UDP socket is gone, and every lookup of a name makes one. What is closing
+// makes room first, then what was not asked for since it last stood at the end of the line.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +29,15 @@ struct Announcement {
 // Threads: one. Cost: a hash hit per lookup.
 class ConnectionTable {
  public:
-  // `own_netns`: inode of the namespace preferred when an address exists in several.
+  // `max_entries`: TCP sockets; of UDP sockets a quarter as many. `own_netns`: inode of the
+  // namespace preferred when an address exists in several.
   ConnectionTable(size_t max_entries, uint64_t own_netns)
-      : max_entries_(max_entries), own_netns_(own_netns) {}
+      : own_netns_(own_netns), tcp_{max_entries}, udp_{(max_entries + 3) / 4} {}
 
   // An entry of the same cookie is replaced.
   void Add(Announcement announcement);
-  // Null when unknown.
-  std::shared_ptr<const model::Connection> Find(model::ConnectionId id) const;
+  // Null when unknown. Whoever is found is in use.
+  std::shared_ptr<const model::Connection> Find(model::ConnectionId id);
   // The entry dies `kLingerNs` later; late records still find it.
   void Close(model::ConnectionId id, uint64_t now_ns);
   // Remembers that the kernel side holds message ends of this connection.
@@ -46,11 +48,12 @@ class ConnectionTable {
   void OnForget(std::function<void(model::ConnectionId)> forget) { forget_ = std::move(forget); }
 
   // Null when unknown, or in several namespaces and none of them ours.
-  model::ProcessRef TcpPeer(const model::Endpoint& peer) const;
+  model::ProcessRef TcpPeer(const model::Endpoint& peer);
   // A socket bound to any address counts when nothing more exact is known.
-  model::ProcessRef UdpPeer(const model::Endpoint& peer) const;
+  model::ProcessRef UdpPeer(const model::Endpoint& peer);
 
   size_t size() const { return entries_.size(); }
+  // TCP sockets forgotten for want of room: what they say from then on is nobody's.
   uint64_t evicted() const { return evicted_; }
 
   static constexpr uint64_t kLingerNs = 5'000'000'000;
@@ -63,6 +66,7 @@ class ConnectionTable {
     bool is_udp = false;
     bool indexed = false;
     bool closing = false;
+    bool in_use = false;  // asked for since it last stood at the end of the line
     bool has_message_end = false;
   };
   struct Owner {
@@ -71,14 +75,22 @@ class ConnectionTable {
   };
   using Index = std::unordered_map<model::Endpoint, std::vector<Owner>, model::EndpointHash>;
 
-  void Remove(model::ConnectionId id);
-  model::ProcessRef Ask(const Index& index, const model::Endpoint& address) const;
+  struct Transport {
+    size_t max_entries;
+    std::list<model::ConnectionId> order = {};  // the next to be forgotten first
+    Index index = {};  // by local address; one owner per namespace, the newest
+  };
 
-  const size_t max_entries_;
+  Transport& TransportOf(const Entry& entry) { return entry.is_udp ? udp_ : tcp_; }
+  void MakeRoom(bool is_udp);
+  bool ForgetClosing();
+  void ForgetIdle(Transport& transport);
+  void Remove(model::ConnectionId id);
+  model::ProcessRef Ask(const Index& index, const model::Endpoint& address);
+
   const uint64_t own_netns_;
   std::unordered_map<model::ConnectionId, Entry> entries_;
-  std::list<model::ConnectionId> order_;  // oldest first
-  Index tcp_, udp_;                       // by local address; one owner per namespace, the newest
+  Transport tcp_, udp_;
   std::deque<std::pair<uint64_t, model::ConnectionId>> closing_;
   std::function<void(model::ConnectionId)> forget_;
   uint64_t evicted_ = 0;

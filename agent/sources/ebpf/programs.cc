@@ -18,6 +18,7 @@
 #include "conn_hash.skel.h"
 #include "sources/ebpf/message_ends.h"
 #include "sources/ebpf/outboxes.h"
+#include "sources/ebpf/ring_turns.h"
 
 namespace weft::sources::ebpf {
 namespace {
@@ -52,9 +53,15 @@ base::Status CheckKernel() {
 struct Visit {
   const std::function<void(base::ByteView)>* function;
   uint64_t left_bytes;
+  uint64_t last_ns = 0;
 
   // Whether there may be more.
   bool operator()(base::ByteView record) {
+    weft_record_header header;
+    if (record.size() >= sizeof header) {
+      std::memcpy(&header, record.data(), sizeof header);
+      last_ns = header.time_ns;
+    }
     (*function)(record);
     left_bytes -= std::min<uint64_t>(left_bytes, record.size());
     return left_bytes > 0;
@@ -81,6 +88,7 @@ struct Programs::State {
   std::vector<struct ring_buffer*> rings;
   std::vector<int> ring_maps;
   MessageEnds message_ends;
+  RingTurns turns;  // one for each of `rings`
   Visit visit{nullptr, 0};
 
   base::Status Prepare(const Options& options);
@@ -89,6 +97,7 @@ struct Programs::State {
     for (struct ring_buffer* ring : rings) ring_buffer__free(ring);
     for (int fd : ring_maps) close(fd);
     rings.clear();
+    turns = {};
     ring_maps.clear();
   }
 };
@@ -225,6 +234,7 @@ base::Status Programs::MakeRing(uint32_t place, uint64_t bytes) {
   struct ring_buffer* ring = ring_buffer__new(fd, OnRecord, &state_->visit, nullptr);
   if (ring == nullptr) return KernelError("map a ring buffer", errno);
   state_->rings.push_back(ring);
+  state_->turns.Add();
   return base::Ok();
 }
 
@@ -243,14 +253,20 @@ void Programs::Detach() {
   state_->conn->Detach();
 }
 
-void Programs::Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit) {
-  state_->visit = {&visit, limit_bytes};
-  state_->outboxes.Consume([this](base::ByteView record) { return state_->visit(record); });
-  for (struct ring_buffer* ring : state_->rings) {
-    if (state_->visit.left_bytes == 0) break;
-    ring_buffer__consume(ring);
+uint64_t Programs::Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit) {
+  state_->outboxes.Consume([&visit](base::ByteView record) {
+    visit(record);
+    return true;
+  });
+  const size_t rings = state_->rings.size();
+  for (size_t i = 0; i < rings; ++i) {
+    if (!state_->turns.IsDue(i)) continue;
+    state_->visit = {&visit, std::max<uint64_t>(limit_bytes / rings, 1)};
+    ring_buffer__consume(state_->rings[i]);
+    state_->turns.Note(i, state_->visit.left_bytes == 0, state_->visit.last_ns);
   }
   state_->visit = {nullptr, 0};
+  return state_->turns.EndRound();
 }
 
 unsigned Programs::outbox_percent() const { return state_->outboxes.fullest_percent(); }

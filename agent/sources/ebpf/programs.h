@@ -53,9 +53,10 @@ class Programs {
   base::Result<std::unique_ptr<Object>> Open(ElfBytes bytes) const;
   StateIn state_in() const;
 
-  // Visits every record that is there, CPU by CPU: first those in outboxes, then those in rings.
-  // Stops at `limit_bytes`.
-  void Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit);
+  // Visits records, CPU by CPU: first those in outboxes, then those in rings, of which it takes
+  // about `limit_bytes` in all. Returns until when every record has been visited;
+  // RingTurns::kAllRead when none was left.
+  uint64_t Consume(uint64_t limit_bytes, const std::function<void(base::ByteView)>& visit);
   // How full the fullest outbox was at the last Consume.
   unsigned outbox_percent() const;
   KernelCounters Counters() const;

@@ -146,6 +146,19 @@ TEST(Http1Parser, SwitchingProtocolsEndsTheProtocol) {  // T32
   EXPECT_EQ(t.text, "101 none @0\nend@46\n");
 }
 
+TEST(Http1Parser, CutHeadEndsTheProtocolToo) {  // T32, T33, T40
+  for (const bool is_connect : {false, true}) {
+    Transcript t(MessageKind::kResponse);
+    t.parser.ExpectResponseTo(is_connect ? RequestClass::kConnect : RequestClass::kOther);
+    const std::string status = is_connect ? "200" : "101";
+    t.Feed("HTTP/1.1 " + status + " X\r\nUpgrade: websocket\r\nSet-Coo")
+        .Gap(300)
+        .Feed("\x81\x05Hi");
+    EXPECT_EQ(t.state, ParseState::kEndOfProtocol);
+    EXPECT_EQ(t.text, status + " none truncated @0\nend@43\n");
+  }
+}
+
 TEST(Http1Parser, ConnectSuccessIsATunnelAndRefusalIsNot) {  // T33
   Transcript ok(MessageKind::kResponse);
   ok.parser.ExpectResponseTo(RequestClass::kConnect);
@@ -257,6 +270,19 @@ TEST(Http1Parser, Http2PrefaceIsNamed) {
   Transcript t(MessageKind::kRequest);
   EXPECT_EQ(t.FeedInPieces("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 5).state, ParseState::kBad);
   EXPECT_EQ(t.parser.trouble(), Trouble::kHttp2);
+}
+
+// F36: a lenient server reads one request with a body, a strict one refuses it: nobody reads two.
+TEST(Http1Parser, BlankBeforeTheColonOfALengthLosesTheFraming) {
+  for (const std::string field : {"Content-Length : 28", "Transfer-Encoding\t: chunked"}) {
+    for (const size_t piece : {size_t{1'000}, size_t{3}}) {
+      Transcript t(MessageKind::kRequest);
+      t.FeedInPieces("POST /a HTTP/1.1\r\n" + field + "\r\n\r\n" + std::string(kGet), piece);
+      EXPECT_EQ(t.text, "POST /a unknown @0\n") << field;
+      EXPECT_EQ(t.parser.trouble(), Trouble::kBadLength);
+    }
+  }
+  EXPECT_EQ(Requests("GET /a HTTP/1.1\r\nX-Other : 1\r\n\r\n"), "GET /a none @0\nend@32\n");
 }
 
 TEST(Http1Parser, TargetLongerThanTheCaptureIsCut) {  // T39

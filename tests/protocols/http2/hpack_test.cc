@@ -138,6 +138,19 @@ TEST(Http2JoinedTable, TurnsOverWhenWhatWasSeenFillsIt) {
   EXPECT_TRUE(table.is_complete());
 }
 
+TEST(Http2JoinedTable, LargeEntriesTakeNoMoreThanSmallOnes) {
+  JoinedTable table;
+  const std::string large(JoinedTable::kMaxKeptBytes / 2 - 100, 'x');
+  for (int i = 0; i < 200; ++i) {
+    table.Insert(true, std::to_string(i), large);
+    ASSERT_LT(table.bytes(), 6 * JoinedTable::kMaxKeptBytes) << i;
+  }
+  JoinedTable::Entry entry;
+  ASSERT_TRUE(table.Find(1, &entry));
+  EXPECT_EQ(entry.name, "198");
+  EXPECT_EQ(entry.value, large);
+}
+
 TEST(Http2JoinedTable, WhatIsForgottenForSpaceIsUnknown) {
   JoinedTable table;
   for (int i = 0; i < 10'000; ++i)

@@ -47,6 +47,54 @@ TEST(ConnectionTable, ForgetsTheOldestWhenFull) {
   EXPECT_NE(table.Find(3), nullptr);
 }
 
+TEST(ConnectionTable, WhatIsInUseOutlivesWhatIsNot) {
+  ConnectionTable table(3, kOurs);
+  table.Add(Socket(1, At(1, 1), kOurs, 1));
+  for (uint64_t id = 2; id <= 100; ++id) {
+    table.Add(Socket(id, At(1, static_cast<uint16_t>(id)), kOurs, static_cast<uint32_t>(id)));
+    ASSERT_NE(table.Find(1), nullptr) << id;
+  }
+  EXPECT_EQ(table.size(), 3u);
+  EXPECT_EQ(table.evicted(), 97u);
+}
+
+TEST(ConnectionTable, ClosedSocketsMakeRoomFirst) {
+  ConnectionTable table(3, kOurs);
+  for (uint16_t id = 1; id <= 3; ++id) table.Add(Socket(id, At(1, id), kOurs, id));
+  ASSERT_NE(table.Find(3), nullptr);
+  table.Close(3, 0);
+  table.Add(Socket(4, At(1, 4), kOurs, 4));
+  EXPECT_EQ(table.Find(3), nullptr);
+  EXPECT_NE(table.Find(1), nullptr);
+}
+
+// Nobody says that a UDP socket is gone, and each lookup of a name makes one.
+TEST(ConnectionTable, UdpSocketsNeverMakeATcpConnectionGo) {
+  ConnectionTable table(8, kOurs);
+  table.Add(Socket(1, At(1, 1), kOurs, 1));
+  Announcement agent = Socket(2, At(1, 6831), kOurs, 2);
+  agent.is_udp = true;
+  table.Add(agent);
+  for (uint16_t id = 3; id < 1'000; ++id) {
+    Announcement resolver = Socket(id, At(2, id), kOurs, id);
+    resolver.is_udp = true;
+    table.Add(resolver);
+    ASSERT_EQ(Pid(table.UdpPeer(At(1, 6831))), 2u) << id;
+  }
+  EXPECT_NE(table.Find(1), nullptr);
+  EXPECT_EQ(table.size(), 3u);
+  EXPECT_EQ(table.evicted(), 0u);
+}
+
+TEST(ConnectionTable, ASocketAnnouncedAnewAfterItsCloseLives) {
+  ConnectionTable table(8, kOurs);
+  table.Add(Socket(1, At(1, 1), kOurs, 1));
+  table.Close(1, 0);
+  table.Add(Socket(1, At(1, 1), kOurs, 1));
+  table.Expire(ConnectionTable::kLingerNs);
+  EXPECT_NE(table.Find(1), nullptr);
+}
+
 TEST(ConnectionTable, AnAddressInSeveralNamespacesMeansOurs) {
   ConnectionTable table(100, kOurs);
   table.Add(Socket(1, At(1, 80), kPod, 10));

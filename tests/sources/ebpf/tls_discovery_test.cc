@@ -174,6 +174,27 @@ TEST_F(DiscoveryTest, ALibraryLoadedLateIsFoundByTheNextRound) {
   EXPECT_EQ(d->probed_files(), 1u);
 }
 
+// Whatever a process maps, the data waits for no more than some files at a time.
+TEST_F(DiscoveryTest, AProcessThatMapsManyFilesIsStudiedInPieces) {
+  auto d = Make();
+  d->LookAtAll();
+  constexpr size_t kMany = 3 * Discovery::kNewFilesPerTick;
+  std::filesystem::create_directories(Folder(10) + "/map_files");
+  std::ofstream maps(Folder(10) + "/maps");
+  for (size_t i = 1; i <= kMany; ++i) {
+    const std::string range = std::to_string(1000 + i) + "-" + std::to_string(1001 + i);
+    std::filesystem::create_symlink(library_, Folder(10) + "/map_files/" + range);
+    maps << range << " r-xp 00000000 fe:01 " << i << "   /app/lib/libssl.so.3\n";
+  }
+  maps.close();
+  attacher_.hints = {10};
+  clock_.Advance(1'000'000);
+  d->Tick();
+  EXPECT_EQ(d->probed_files(), Discovery::kNewFilesPerTick);
+  for (int i = 0; i < 2; ++i) d->Tick();
+  EXPECT_EQ(d->probed_files(), kMany);
+}
+
 // Case T68.
 TEST_F(DiscoveryTest, ExcludedProgramsAreLeftAlone) {
   Process(10, 7, "/opt/bin/amqproxy");

@@ -63,6 +63,80 @@ TEST(ElfFile, AnExecutableWithoutTlsHasNoPlan) {
   EXPECT_THAT(file->Find({"main"}), SizeIs(1));
 }
 
+// A file whose symbol table is named a hundred times, each time with a function `secret`.
+std::string ManyTables(size_t tables, uint32_t type) {
+  const uint64_t strings_at = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr), strings = 8;
+  const uint64_t symbols_at = strings_at + strings, sections_at = symbols_at + sizeof(Elf64_Sym);
+  Elf64_Ehdr h = {};
+  std::memcpy(h.e_ident, ELFMAG, SELFMAG);
+  h.e_ident[EI_CLASS] = ELFCLASS64;
+  h.e_ident[EI_DATA] = ELFDATA2LSB;
+  h.e_machine = EM_X86_64;
+  h.e_phentsize = sizeof(Elf64_Phdr);
+  h.e_phnum = 1;
+  h.e_phoff = sizeof h;
+  h.e_shentsize = sizeof(Elf64_Shdr);
+  h.e_shoff = sections_at;
+  h.e_shnum = static_cast<uint16_t>(tables + 1);
+  Elf64_Phdr code = {};
+  code.p_type = PT_LOAD;
+  code.p_flags = PF_X;
+  code.p_filesz = 4096;
+  Elf64_Sym symbol = {};
+  symbol.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC);
+  symbol.st_shndx = 1;
+  symbol.st_name = 1;
+  std::string out(reinterpret_cast<const char*>(&h), sizeof h);
+  out.append(reinterpret_cast<const char*>(&code), sizeof code);
+  out.append("\0secret\0", strings);
+  out.append(reinterpret_cast<const char*>(&symbol), sizeof symbol);
+  Elf64_Shdr s = {};
+  s.sh_type = SHT_STRTAB;
+  s.sh_offset = strings_at;
+  s.sh_size = strings;
+  out.append(reinterpret_cast<const char*>(&s), sizeof s);
+  for (size_t i = 0; i < tables; ++i) {
+    s.sh_type = type;
+    s.sh_link = 0;
+    s.sh_entsize = sizeof(Elf64_Sym);
+    // Only the last one is where a symbol is.
+    s.sh_offset = i + 1 == tables ? symbols_at : 0;
+    s.sh_size = i + 1 == tables ? sizeof(Elf64_Sym) : 0;
+    out.append(reinterpret_cast<const char*>(&s), sizeof s);
+  }
+  return out.append(4096, '\0');
+}
+
+TEST(ElfFile, OneSymbolTableOfEachKindIsRead) {
+  for (const uint32_t type : {SHT_DYNSYM, SHT_SYMTAB}) {
+    Scratch file;
+    auto one = ElfFile::Open(file.Write(ManyTables(1, type)));
+    ASSERT_TRUE(one.ok()) << one.status();
+    EXPECT_THAT(one->Find({"secret"}), SizeIs(1));
+    auto many = ElfFile::Open(file.Write(ManyTables(100, type)));
+    ASSERT_TRUE(many.ok()) << many.status();
+    EXPECT_THAT(many->Find({"secret"}), IsEmpty());
+  }
+}
+
+// Sparse on disk, and read for 160 MiB at most: asked again, its table is not read again.
+TEST(ElfFile, TablesOfOneFileAreReadUpToABound) {
+  Scratch file;
+  std::string bytes = ManyTables(1, SHT_SYMTAB);
+  constexpr uint64_t kSymbols = 3 << 20;  // 72 MiB
+  const uint64_t size = kSymbols * sizeof(Elf64_Sym);
+  const size_t section =
+      sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr) + 8 + sizeof(Elf64_Sym) + sizeof(Elf64_Shdr);
+  std::memcpy(bytes.data() + section + offsetof(Elf64_Shdr, sh_size), &size, sizeof size);
+  const std::string path = file.Write(bytes);
+  std::filesystem::resize_file(path, size + bytes.size());
+  auto elf = ElfFile::Open(path);
+  ASSERT_TRUE(elf.ok());
+  EXPECT_THAT(elf->Find({"secret"}), SizeIs(1));
+  EXPECT_THAT(elf->Find({"secret"}), SizeIs(1));
+  EXPECT_THAT(elf->Find({"secret"}), IsEmpty());
+}
+
 // A hostile file costs nothing but time: cut anywhere, or with its tables turned to noise.
 TEST(ElfFile, DamagedFilesAreSurvived) {
   const std::string library = Library("libssl.so.3");

@@ -95,16 +95,21 @@ void Discovery::LookAt(uint32_t pid) {
   }
   if (excluded_.erase(pid) > 0) deps_.attacher.SetExcluded(pid, false);
   const uint64_t now_ns = deps_.clock.MonotonicNs();
+  bool is_postponed = false;
   for (const MappedFile& mapped : FilesMappedBy(deps_.proc, pid)) {
     auto found = files_.find(mapped.id);
     if (found == files_.end()) {
-      if (files_.size() >= kMaxFiles) return;
+      if (files_.size() >= kMaxFiles) continue;
+      is_postponed |= new_files_left_ == 0;
+      if (new_files_left_ == 0) continue;
+      --new_files_left_;
       found = files_.try_emplace(mapped.id).first;
       StudyFile(mapped, &found->second);
     }
     found->second.round = round_;
     found->second.seen_ns = now_ns;
   }
+  if (is_postponed && urgent_.size() < kMaxUrgent) urgent_.push_back(pid);
 }
 
 void Discovery::BeginRound(uint64_t now_ns) {
@@ -143,6 +148,7 @@ void Discovery::EndRound() {
 
 void Discovery::LookAtAll(const std::function<void()>& meanwhile) {
   BeginRound(deps_.clock.MonotonicNs());
+  new_files_left_ = SIZE_MAX;
   for (size_t n = 0; !waiting_.empty(); waiting_.pop_back()) {
     LookAt(waiting_.back());
     if (++n % kProcessesPerTick == 0) meanwhile();
@@ -170,12 +176,13 @@ void Discovery::Tick() {
   const uint64_t now_ns = deps_.clock.MonotonicNs();
   TakeHints(now_ns);
   size_t left = kProcessesPerTick;
-  for (; left > 0 && !urgent_.empty(); --left) {
+  new_files_left_ = kNewFilesPerTick;
+  for (; left > 0 && new_files_left_ > 0 && !urgent_.empty(); --left) {
     LookAt(urgent_.front());
     urgent_.pop_front();
   }
   if (!in_round_ && now_ns - round_started_ns_ >= kRoundNs) BeginRound(now_ns);
-  for (; left > 0 && !waiting_.empty(); --left) {
+  for (; left > 0 && new_files_left_ > 0 && !waiting_.empty(); --left) {
     LookAt(waiting_.back());
     waiting_.pop_back();
   }

@@ -56,6 +56,7 @@ class Discovery {
   static constexpr uint64_t kRoundNs = 10'000'000'000;   // between the starts of two rounds
   static constexpr uint64_t kLingerNs = 60'000'000'000;  // a library that nobody maps any more
   static constexpr size_t kProcessesPerTick = 4;
+  static constexpr size_t kNewFilesPerTick = 16;
 
  private:
   struct File {
@@ -91,6 +92,7 @@ class Discovery {
   uint64_t round_ = 0;
   uint64_t round_started_ns_ = 0;
   bool in_round_ = false;
+  size_t new_files_left_ = 0;  // of this tick
   size_t probed_ = 0;
 };
 

@@ -38,6 +38,7 @@ ElfFile& ElfFile::operator=(ElfFile&& other) noexcept {
   thread_local_bytes_ = other.thread_local_bytes_;
   code_ = std::move(other.code_);
   sections_ = std::move(other.sections_);
+  table_bytes_left_ = other.table_bytes_left_;
   section_names_ = std::move(other.section_names_);
   return *this;
 }
@@ -135,12 +136,15 @@ void ElfFile::FindIn(const Section& symbols, const std::vector<std::string_view>
   const Section& strings = sections_[symbols.link];
   if (strings.type != SHT_STRTAB || strings.size > kMaxTableBytes) return;
   if (strings.offset > file_bytes_ || strings.size > file_bytes_ - strings.offset) return;
+  uint64_t left = std::min(symbols.size / sizeof(Elf64_Sym), kMaxSymbols);
+  const uint64_t cost = strings.size + left * sizeof(Elf64_Sym);
+  if (cost > table_bytes_left_) return;
+  table_bytes_left_ -= cost;
   std::vector<char> text(strings.size);
   if (!ReadExactly(strings.offset, text.data(), text.size())) return;
   if (text.empty()) return;
   text.back() = '\0';  // ends every name
 
-  uint64_t left = std::min(symbols.size / sizeof(Elf64_Sym), kMaxSymbols);
   std::vector<Elf64_Sym> piece(std::min<uint64_t>(left, kSymbolsAtOnce));
   for (uint64_t at = symbols.offset; left > 0;) {
     const uint64_t n = std::min<uint64_t>(left, kSymbolsAtOnce);
@@ -168,9 +172,10 @@ std::map<std::string, ElfFunction> ElfFile::Find(const std::vector<std::string_v
     }
     // A table of dynamic symbols with some of them has all of them: the library exports its face.
     if (missing.empty() || !found.empty()) break;
-    for (const Section& s : sections_) {
-      if (s.type == type) FindIn(s, missing, &found);
-    }
+    // A file has at most one of each.
+    const auto table = std::find_if(sections_.begin(), sections_.end(),
+                                    [type](const Section& s) { return s.type == type; });
+    if (table != sections_.end()) FindIn(*table, missing, &found);
   }
   return found;
 }

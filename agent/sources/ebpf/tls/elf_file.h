@@ -30,9 +30,12 @@ struct ElfFunction {
   uint64_t size = 0;     // 0: the symbol does not say
 };
 
-// Threads: one. Owns: the descriptor. Cost: Find reads a symbol table, up to 64 MiB, in pieces.
+// Threads: one. Owns: the descriptor. Cost: Find reads symbol tables in pieces, of one file at most
+// kMaxTableBytesRead however often it is asked; what lies beyond is not found.
 class ElfFile {
  public:
+  static constexpr uint64_t kMaxTableBytesRead = 160 << 20;
+
   // Fails: not a 64-bit little-endian ELF file, or its tables do not fit into it.
   static base::Result<ElfFile> Open(const std::string& path);
   ElfFile(ElfFile&& other) noexcept;
@@ -74,6 +77,7 @@ class ElfFile {
   std::vector<Segment> code_;
   std::vector<Section> sections_;
   std::string section_names_;
+  mutable uint64_t table_bytes_left_ = kMaxTableBytesRead;
 };
 
 }  // namespace weft::sources::ebpf::tls
