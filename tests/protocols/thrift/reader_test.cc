@@ -264,8 +264,9 @@ TEST(CompactReader, NumbersOfEverySizeAreReadAlikeWhereverTheyStand) {
   for (int bits = 0; bits < 64; ++bits) {
     for (const uint64_t pattern : {uint64_t{0}, uint64_t{0x5a5a5a5a5a5a5a5a}, ~uint64_t{0}}) {
       const uint64_t top = uint64_t{1} << bits;
-      const auto number = static_cast<int64_t>(top | (pattern & (top - 1)));
-      for (const int64_t value : {number, -number}) {
+      const uint64_t number = top | (pattern & (top - 1));
+      for (const uint64_t either : {number, ~number + 1}) {  // and its negative
+        const auto value = static_cast<int64_t>(either);
         for (const size_t behind : {0u, 1u, 12u}) {
           ThriftWriter w(true);
           w.I64(value);
