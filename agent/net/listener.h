@@ -164,5 +164,7 @@ class Listener {
 // "come again in so long".
 std::string RetryInfoDetails(int grpc_status, std::string_view message,
                              std::chrono::milliseconds retry_delay);
+// The same as the value of Retry-After, which knows whole seconds (RFC 9110 §10.2.3): rounded up.
+std::string RetryAfterSeconds(std::chrono::milliseconds retry_delay);
 
 }  // namespace weft::net

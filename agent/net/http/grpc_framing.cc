@@ -165,6 +165,10 @@ std::optional<std::string> Base64Decode(std::string_view text) {
   return out;
 }
 
+std::string RetryAfterSeconds(std::chrono::milliseconds retry_delay) {
+  return std::to_string(std::chrono::ceil<std::chrono::seconds>(retry_delay).count());
+}
+
 std::string RetryInfoDetails(int grpc_status, std::string_view message,
                              std::chrono::milliseconds retry_delay) {
   std::string duration, info, any, out;

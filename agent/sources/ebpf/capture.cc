@@ -14,10 +14,10 @@
 #include "go.skel.h"
 #include "sources/ebpf/connection_table.h"
 #include "sources/ebpf/go/go.h"
+#include "sources/ebpf/maps/ring_turns.h"
 #include "sources/ebpf/pressure.h"
 #include "sources/ebpf/programs.h"
 #include "sources/ebpf/record_view.h"
-#include "sources/ebpf/ring_turns.h"
 #include "sources/ebpf/tls/tls.h"
 #include "tls.skel.h"
 

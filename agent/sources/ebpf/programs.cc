@@ -16,9 +16,9 @@
 #include "abi/weft_abi.h"
 #include "conn.skel.h"
 #include "conn_hash.skel.h"
-#include "sources/ebpf/message_ends.h"
-#include "sources/ebpf/outboxes.h"
-#include "sources/ebpf/ring_turns.h"
+#include "sources/ebpf/maps/message_ends.h"
+#include "sources/ebpf/maps/outboxes.h"
+#include "sources/ebpf/maps/ring_turns.h"
 
 namespace weft::sources::ebpf {
 namespace {

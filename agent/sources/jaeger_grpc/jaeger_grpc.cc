@@ -33,7 +33,7 @@ net::Response AnswerFor(const Outcome& outcome) {
   constexpr std::string_view kWhy = "no room now, come again";
   net::Response response = Failure(net::kGrpcUnavailable, kWhy);
   response.grpc_status_details =
-      net::RetryInfoDetails(net::kGrpcUnavailable, kWhy, std::chrono::seconds(1));
+      net::RetryInfoDetails(net::kGrpcUnavailable, kWhy, outcome.retry_after);
   return response;
 }
 

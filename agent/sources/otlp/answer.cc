@@ -8,8 +8,6 @@ namespace {
 
 namespace wire = protocols::otlp;
 
-constexpr std::chrono::seconds kRetryAfter{1};
-
 // google.rpc.Status
 constexpr uint32_t kStatusCode = 1, kStatusMessage = 2;
 // ExportTraceServiceResponse and ExportTracePartialSuccess
@@ -101,16 +99,16 @@ net::Response BadRequest(Encoding encoding, std::string_view why) {
   return Failure(encoding, 400, net::kGrpcInvalidArgument, why);
 }
 
-net::Response Busy(Encoding encoding) {
+net::Response Busy(Encoding encoding, std::chrono::milliseconds retry_after) {
   constexpr std::string_view kWhy = "no room now, come again";
   net::Response response = Failure(encoding, 503, net::kGrpcUnavailable, kWhy);
-  const std::string details = net::RetryInfoDetails(net::kGrpcUnavailable, kWhy, kRetryAfter);
+  const std::string details = net::RetryInfoDetails(net::kGrpcUnavailable, kWhy, retry_after);
   if (encoding == Encoding::kGrpc) {
     response.grpc_status_details = details;
     return response;
   }
   if (encoding == Encoding::kProtobuf) response.body = details;
-  response.headers.emplace_back("retry-after", std::to_string(kRetryAfter.count()));
+  response.headers.emplace_back("retry-after", net::RetryAfterSeconds(retry_after));
   return response;
 }
 

@@ -1,6 +1,7 @@
 // Private to sources/otlp: what a client is told, in the encoding that it spoke.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -20,6 +21,6 @@ net::Response Success(Encoding encoding, uint64_t rejected, std::string_view why
 // The client must not send this again.
 net::Response BadRequest(Encoding encoding, std::string_view why);
 // The client should send this again, in a second.
-net::Response Busy(Encoding encoding);
+net::Response Busy(Encoding encoding, std::chrono::milliseconds retry_after);
 
 }  // namespace weft::sources::otlp

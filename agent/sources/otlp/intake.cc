@@ -1,5 +1,7 @@
 #include "sources/otlp/intake.h"
 
+#include <algorithm>
+
 #include "protocols/otlp/index.h"
 
 namespace weft::sources::otlp {
@@ -52,7 +54,16 @@ Outcome Intake::Shed(std::string_view reason) {
   requests_.Lose(Loss::kShed, reason, 1);
   Outcome outcome;
   outcome.verdict = Verdict::kBusy;
+  outcome.retry_after = RetryAfter();
   return outcome;
+}
+
+std::chrono::milliseconds Intake::RetryAfter() {
+  const uint64_t now_ns = deps_.clock.MonotonicNs();
+  if (refusing_since_ns_ == 0) refusing_since_ns_ = now_ns;
+  const std::chrono::milliseconds refusing((now_ns - refusing_since_ns_) / 1'000'000);
+  const auto wait = std::clamp(refusing, kShortestRetry, kLongestRetry);
+  return wait + wait * (refusals_++ % 8) / 8;
 }
 
 bool Intake::Recharge(net::Request& request, uint64_t bytes) {
@@ -149,6 +160,7 @@ bool Intake::Push(net::Request& request, model::OtlpBatch&& batch, Outcome* outc
   batch.receipt = receipt;
   if (deps_.before_push) deps_.before_push();
   if (next_.Push(std::move(batch)) == model::PushResult::kBusy) return false;
+  refusing_since_ns_ = 0;
   receipt->Reach(model::ReceiptLevel::kTaken);
   if (deps_.acknowledge > model::ReceiptLevel::kTaken) outcome->pending = receipt;
   return true;

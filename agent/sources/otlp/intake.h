@@ -4,6 +4,7 @@
 // that they count and answer alike.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -57,8 +58,9 @@ enum class Verdict : uint8_t { kTaken, kMalformed, kTooManySpans, kBusy, kReject
 // What became of a request, and thereby what its client is to be told.
 struct Outcome {
   Verdict verdict = Verdict::kTaken;
-  uint64_t rejected = 0;  // of its spans, with kTaken
-  std::string reason;     // with kMalformed and kTooManySpans
+  uint64_t rejected = 0;                        // of its spans, with kTaken
+  std::string reason;                           // with kMalformed and kTooManySpans
+  std::chrono::milliseconds retry_after{1000};  // with kBusy
   // Not null: the answer waits until this has reached the level asked for.
   model::ReceiptRef pending;
 };
@@ -80,8 +82,13 @@ class Intake {
                      uint64_t items, base::LedgerRow& row, TransportMetrics& transport);
   // A request that was refused before there were OTLP bytes.
   Outcome Reject(std::string_view ledger_reason, std::string text);
-  // A request for which there is no room now.
+  // A request for which there is no room now. Its client is asked to wait as long as there has been
+  // none, within kShortestRetry and kLongestRetry and up to twice that: a queue that is full for a
+  // moment must not run empty before anybody comes back, a collector that is away must not be
+  // hammered at, and those who were refused together must not come together.
   Outcome Shed(std::string_view reason);
+
+  static constexpr std::chrono::milliseconds kShortestRetry{100}, kLongestRetry{2000};
 
   // From now on every request is answered "come again".
   void Stop() { stopped_ = true; }
@@ -95,6 +102,7 @@ class Intake {
   // Fills sender and receipt, pushes. False when the sink is busy.
   bool Push(net::Request& request, model::OtlpBatch&& batch, Outcome* outcome);
   model::ProcessRef Sender(const net::Request& request);
+  std::chrono::milliseconds RetryAfter();
 
   const std::string name_;
   const Deps deps_;
@@ -103,6 +111,8 @@ class Intake {
   base::LedgerRow& spans_;
   base::Metric& repaired_;
   bool stopped_ = false;
+  uint64_t refusing_since_ns_ = 0;  // 0: the last request was taken
+  uint32_t refusals_ = 0;
   // The last peer asked for: a client's connection usually sends several requests in a row.
   model::Endpoint peer_;
   model::ProcessRef peer_process_;

@@ -34,7 +34,7 @@ net::Response AnswerFor(Encoding encoding, const Outcome& outcome) {
     case Verdict::kBusy:
       break;
   }
-  return Busy(encoding);
+  return Busy(encoding, outcome.retry_after);
 }
 
 }  // namespace

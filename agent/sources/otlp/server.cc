@@ -37,7 +37,7 @@ net::Response PlainAnswer(const Outcome& outcome) {
       break;
   }
   net::Response response = Plain(503, "no room now, come again");
-  response.headers.emplace_back("retry-after", "1");
+  response.headers.emplace_back("retry-after", net::RetryAfterSeconds(outcome.retry_after));
   return response;
 }
 

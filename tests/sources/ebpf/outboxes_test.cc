@@ -1,5 +1,5 @@
 // The reading side of an outbox, over a file that stands for the map: the test is the kernel side.
-#include "sources/ebpf/outboxes.h"
+#include "sources/ebpf/maps/outboxes.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>

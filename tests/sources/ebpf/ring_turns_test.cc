@@ -1,4 +1,4 @@
-#include "sources/ebpf/ring_turns.h"
+#include "sources/ebpf/maps/ring_turns.h"
 
 #include <gtest/gtest.h>
 

@@ -80,7 +80,7 @@ TEST_F(JaegerGrpc, WhatIsBadIsRefusedForGoodAndWhatFindsNoRoomForNow) {
   const net::GrpcReply busy = Call(kPostSpans, Batch(1));
   EXPECT_EQ(busy.status, 14);
   ASSERT_TRUE(busy.retry_delay.has_value());
-  EXPECT_EQ(*busy.retry_delay, std::chrono::seconds(1));
+  EXPECT_EQ(*busy.retry_delay, otlp::Intake::kShortestRetry);
   EXPECT_TRUE(world_.ledger.Balanced()) << world_.ledger.Text();
   EXPECT_EQ(world_.credit.used(), 0u);
 }

@@ -22,6 +22,7 @@ namespace {
 
 namespace wire = protocols::otlp;
 using model::PushResult;
+using namespace std::chrono_literals;
 using namespace std::string_literals;
 
 constexpr char kGrpcExport[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -399,7 +400,8 @@ TEST_F(OtlpReceiver, BusyMeansComeAgain) {
   const net::GrpcReply grpc = Grpc(kGrpcExport, MakeRequest(3));
   EXPECT_EQ(grpc.status, 14);
   EXPECT_FALSE(grpc.transport_error);
-  EXPECT_EQ(grpc.retry_delay, std::chrono::milliseconds(1000));
+  EXPECT_GE(grpc.retry_delay, Intake::kShortestRetry);
+  EXPECT_LT(grpc.retry_delay, 2 * Intake::kShortestRetry);
   EXPECT_EQ(Lost(spans(), "busy"), 6u);
   EXPECT_EQ(Lost(requests(), "busy"), 3u);
   EXPECT_EQ(credit_.used(), 0u);
@@ -407,6 +409,27 @@ TEST_F(OtlpReceiver, BusyMeansComeAgain) {
   EXPECT_EQ(MetricValue("otelcol_receiver_refused_spans_total",
                         {{"receiver", "otlp"}, {"transport", "grpc"}}),
             3);
+}
+
+// A queue that was full for a moment must not run empty before its clients come back.
+TEST_F(OtlpReceiver, ClientsAreToWaitAsLongAsThereWasNoRoom) {
+  bool has_room = false;
+  sink_.answer = [&] { return has_room ? PushResult::kTaken : PushResult::kBusy; };
+  const auto wait = [&] { return Grpc(kGrpcExport, MakeRequest(1)).retry_delay.value_or(0ms); };
+  const std::chrono::milliseconds first = wait();
+  EXPECT_EQ(first, Intake::kShortestRetry);
+  EXPECT_GT(wait(), first);  // who was refused together does not come together
+  clock_.Advance(700'000'000);
+  EXPECT_GE(wait(), 700ms);
+  clock_.Advance(60'000'000'000);
+  const std::chrono::milliseconds last = wait();
+  EXPECT_GE(last, Intake::kLongestRetry);
+  EXPECT_LE(last, 2 * Intake::kLongestRetry);
+  EXPECT_EQ(PostProto(MakeRequest(1)).headers.at("retry-after"), "3");
+  has_room = true;
+  EXPECT_EQ(Grpc(kGrpcExport, MakeRequest(1)).status, 0);
+  has_room = false;
+  EXPECT_LT(wait(), 2 * Intake::kShortestRetry);
 }
 
 TEST_F(OtlpReceiver, WithoutCreditTheClientComesAgain) {

@@ -1,4 +1,4 @@
-#include "sources/ebpf/message_ends.h"
+#include "sources/ebpf/maps/message_ends.h"
 
 #include <bpf/bpf.h>
 #include <sys/mman.h>

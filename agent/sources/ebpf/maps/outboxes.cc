@@ -1,4 +1,4 @@
-#include "sources/ebpf/outboxes.h"
+#include "sources/ebpf/maps/outboxes.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
