@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 #include "exporters/collector/open.h"
+#include "protocols/otlp/gather.h"
+#include "protocols/otlp/index.h"
 
 namespace weft::app {
 
@@ -12,6 +14,7 @@ using namespace std::chrono_literals;
 namespace {
 // Enough for a full queue of the collector exporter on a slow disk.
 constexpr std::chrono::seconds kKeepTime{5};
+constexpr int64_t kQuarantineBytes = 64 << 20;
 }  // namespace
 
 Forwarding::~Forwarding() {
@@ -47,6 +50,25 @@ void Forwarding::OpenSpool() {
                       [this] { return collector_->well(); }});
 }
 
+void Forwarding::OpenQuarantine() {
+  if (settings_.collector.quarantine_path.empty()) return;
+  exporters::file::Options options;
+  options.path = settings_.collector.quarantine_path;
+  options.max_bytes = kQuarantineBytes;
+  quarantine_ = std::make_unique<exporters::file::File>(
+      options, exporters::file::Deps{deps_.ledger.Row("exporter quarantine", "spans"),
+                                     deps_.metrics, deps_.clock});
+  quarantine_->Start();
+}
+
+void Forwarding::Quarantine(model::Signal signal, const base::Gathered& payload) {
+  if (quarantine_ == nullptr || signal != model::Signal::kTraces) return;
+  namespace otlp = protocols::otlp;
+  model::OtlpBatch batch;
+  if (otlp::Index(base::Share(otlp::Flatten(payload)), &batch).status == otlp::IndexStatus::kDone)
+    (void)quarantine_->Push(std::move(batch));  // a file takes or counts
+}
+
 base::Status Forwarding::OpenKafka() {
   exporters::kafka::Options options = settings_.kafka;
   // Of two exporters that both hold up the pipeline one could be asked twice for the same batch.
@@ -64,10 +86,14 @@ base::Status Forwarding::Open() {
     return base::Context("sampling", s);
   if (base::Status s = exporters::resource::Check(settings_.resource); !s.ok()) return s;
   if (settings_.collector.enabled()) {
+    OpenQuarantine();
     auto opened = exporters::collector::Open(
         deps_.loop, settings_.collector,
         {deps_.ledger.Row("exporter collector", "spans"), deps_.metrics, deps_.clock,
-         /*other_signals=*/nullptr, /*quarantine=*/{},
+         /*other_signals=*/nullptr,
+         [this](model::Signal signal, std::string_view, const base::Gathered& payload) {
+           Quarantine(signal, payload);
+         },
          [this](model::Signal signal, const base::Gathered& payload, uint64_t items,
                 const model::ReceiptRef& receipt) {
            return spool_sink_ != nullptr && spool_sink_->Keep(signal, payload, items, receipt);
@@ -163,6 +189,7 @@ void Forwarding::Drain(std::chrono::nanoseconds budget, std::function<void()> do
 void Forwarding::StopWorkers(std::chrono::steady_clock::time_point deadline) {
   if (spool_ != nullptr) spool_->Close();
   if (file_ != nullptr) file_->Stop(deadline);
+  if (quarantine_ != nullptr) quarantine_->Stop(deadline);
   if (store_ != nullptr) store_->Stop(deadline);
 }
 

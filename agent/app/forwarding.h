@@ -56,6 +56,9 @@ class Forwarding {
 
  private:
   void OpenSpool();
+  void OpenQuarantine();
+  // Keeps what the collector has refused for good, where it can be looked at.
+  void Quarantine(model::Signal signal, const base::Gathered& payload);
   base::Status OpenKafka();
 
   const Settings& settings_;
@@ -65,7 +68,7 @@ class Forwarding {
   std::unique_ptr<exporters::collector::Collector> collector_;
   std::unique_ptr<spool::SpoolSink> spool_sink_;
   std::unique_ptr<exporters::kafka::Kafka> kafka_;
-  std::unique_ptr<exporters::file::File> file_;
+  std::unique_ptr<exporters::file::File> file_, quarantine_;
   std::unique_ptr<exporters::store::Store> store_;
   std::unique_ptr<exporters::none::None> none_;
   std::unique_ptr<FanOut> fan_out_;

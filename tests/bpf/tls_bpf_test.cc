@@ -201,7 +201,7 @@ TEST_F(TlsTest, AnExcludedProgramIsLeftAlone) {
   START_CAPTURE(options);
   // Nobody else has the library whose probes are looked for: its user waits for them.
   ASSERT_EQ(Client("(sleep 0.5; printf 'GET /one HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'; sleep 0.3) | "
-                   "openssl s_client -quiet -CAfile cert.pem -connect 127.0.0.1:" +
+                   "openssl s_client -quiet -no_ign_eof -CAfile cert.pem -connect 127.0.0.1:" +
                    Port() + " >/dev/null 2>&1"),
             0);
   EXPECT_THAT(ServerReceives(), SizeIs(0));

@@ -17,6 +17,7 @@ import unittest
 import zlib
 
 import grpc
+from google.protobuf.json_format import MessageToJson
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
@@ -288,6 +289,56 @@ class OtherSignals(unittest.TestCase):
                 wait_for(signal, lambda: collector.requests[signal] == [body, body])
             wait_for("the books to balance", lambda: weft.ledger()["balanced"])
             weft.stop()
+
+    def test_json_reaches_the_collector_as_protobuf(self):
+        collector = FakeCollector()
+        settings = {"exporters__collector__endpoint": f"127.0.0.1:{collector.port}"}
+        with collector.running(), Weft(**OFF, **settings) as weft:
+            for signal, kind in (("metrics", ExportMetricsServiceRequest), ("logs", ExportLogsServiceRequest)):
+                sent = kind.FromString(self.requests()[signal])
+                sent.DiscardUnknownFields()
+                status, content_type, answer = exchange(weft.ports["http"], f"/v1/{signal}", MessageToJson(sent).encode(),
+                                                        "application/json")
+                self.assertEqual((status, content_type, answer), (200, "application/json", b"{}"))
+                wait_for(signal, lambda: collector.requests[signal])
+                self.assertEqual(kind.FromString(collector.requests[signal][0]), sent)
+            weft.stop()
+
+    def test_attributes_of_the_node_are_added_where_they_are_missing(self):
+        collector = FakeCollector()
+        settings = {"exporters__collector__endpoint": f"127.0.0.1:{collector.port}",
+                    "resource__attributes": '["k8s.node.name=node-7", "service.name=not-this"]'}
+        traces = ExportTraceServiceRequest()
+        resource = traces.resource_spans.add()
+        resource.resource.attributes.add(key="service.name").value.string_value = "shop"
+        resource.scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="buy")
+        with collector.running(), Weft(**OFF, **settings) as weft:
+            call(f"127.0.0.1:{weft.ports['grpc']}", TRACES, traces.SerializeToString())
+            exchange(weft.ports["http"], "/v1/logs", self.requests()["logs"])
+            wait_for("both", lambda: collector.requests["trace"] and collector.requests["logs"])
+            weft.stop()
+        resource.resource.attributes.add(key="k8s.node.name").value.string_value = "node-7"
+        self.assertEqual(ExportTraceServiceRequest.FromString(collector.requests["trace"][0]), traces)
+        logs = ExportLogsServiceRequest.FromString(collector.requests["logs"][0])
+        self.assertEqual({a.key: a.value.string_value for a in logs.resource_logs[0].resource.attributes},
+                         {"k8s.node.name": "node-7", "service.name": "not-this"})
+
+    def test_what_a_collector_refuses_for_good_can_be_looked_at(self):
+        collector = FakeCollector()
+        collector.refuse_with = grpc.StatusCode.INVALID_ARGUMENT
+        with tempfile.TemporaryDirectory() as folder:
+            quarantine = pathlib.Path(folder, "refused.jsonl")
+            settings = {"exporters__collector__endpoint": f"127.0.0.1:{collector.port}",
+                        "exporters__collector__quarantine_path": str(quarantine)}
+            with collector.running(), Weft(**OFF, **settings) as weft:
+                trace = bytes(range(1, 17))
+                exchange(weft.ports["http"], "/v1/traces", json.dumps(
+                    {"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": trace.hex(), "spanId": trace[:8].hex(),
+                                                                   "name": "poison"}]}]}]}).encode(), "application/json")
+                wait_for("the file", lambda: quarantine.exists() and quarantine.read_text().count("\n") == 1)
+                wait_for("the books to balance", lambda: weft.ledger()["balanced"])
+                weft.stop()
+            self.assertEqual(json.loads(quarantine.read_text())["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"], "poison")
 
     def test_refused_when_told_so(self):
         collector = FakeCollector()

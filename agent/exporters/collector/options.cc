@@ -72,6 +72,10 @@ base::ConfigBlock Describe(Options& o) {
            .value = &o.headers,
            .doc = "list of \"name: value\" sent with every request",
            .secret = true},
+          {.key = "quarantine_path",
+           .value = &o.quarantine_path,
+           .doc = "file for spans that a collector has refused for good, one OTLP/JSON request per "
+                  "line, at most 64 MiB; empty = they are only counted"},
           {.key = "bearer_token_file",
            .value = &o.bearer_token_file,
            .doc = "file with the token of \"authorization: Bearer\"; read again when it changes"},

@@ -25,6 +25,7 @@ struct Options {
   int64_t resolve_seconds = 30;            // dns://: names are asked for again
   bool retry_exhausted = true;             // RESOURCE_EXHAUSTED without a promise of recovery
   std::vector<std::string> headers = {};   // "name: value"
+  std::string quarantine_path = "";        // gets what a peer has refused for good; empty = none
   std::string bearer_token_file = "";      // "authorization: Bearer …", read again on change
   std::string traces_path = "/v1/traces";  // of OTLP/HTTP, behind the endpoint's own path
   std::string metrics_path = "/v1/metrics";

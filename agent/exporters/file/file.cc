@@ -24,14 +24,19 @@ constexpr size_t kKeptLineBytes = 4 << 20;
 }  // namespace
 
 base::ConfigBlock Describe(Options& o) {
-  return {"exporters.file",
-          {{.key = "path",
-            .value = &o.path,
-            .doc = "file to append to, one OTLP/JSON request per line; empty = off"},
-           {.key = "queue_bytes",
-            .value = &o.queue_bytes,
-            .doc = "bytes; waiting to be written, beyond it spans are shed",
-            .min = 64 << 10}}};
+  return {
+      "exporters.file",
+      {{.key = "path",
+        .value = &o.path,
+        .doc = "file to append to, one OTLP/JSON request per line; empty = off"},
+       {.key = "queue_bytes",
+        .value = &o.queue_bytes,
+        .doc = "bytes; waiting to be written, beyond it spans are shed",
+        .min = 64 << 10},
+       {.key = "max_bytes",
+        .value = &o.max_bytes,
+        .doc = "bytes of the file, beyond it spans are shed until it has been moved; 0 = no limit",
+        .min = 0}}};
 }
 
 File::File(Options options, Deps deps)
@@ -63,7 +68,10 @@ void File::Write(const model::OtlpBatch& batch, uint64_t spans) {
   }
   line_.push_back('\n');
   CloseIfMoved();
-  if (EnsureOpen() && WriteLine()) {
+  const bool is_open = EnsureOpen();
+  if (is_open && IsFull()) {
+    queue_.Shed("file_full", spans);
+  } else if (is_open && WriteLine()) {
     written_bytes_.Add(line_.size());
     deps_.ledger.Out(spans);
     deps_.ledger.Held(-static_cast<int64_t>(spans));
@@ -83,6 +91,12 @@ bool File::EnsureOpen() {
   if (fd_ >= 0) return true;
   fd_ = ::open(options_.path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
   return fd_ >= 0;
+}
+
+bool File::IsFull() const {
+  struct stat now;
+  return options_.max_bytes > 0 && ::fstat(fd_, &now) == 0 &&
+         now.st_size + static_cast<off_t>(line_.size()) > options_.max_bytes;
 }
 
 bool File::WriteLine() {

@@ -23,6 +23,7 @@ namespace weft::exporters::file {
 struct Options {
   std::string path = "";  // empty = off
   int64_t queue_bytes = 16 << 20;
+  int64_t max_bytes = 0;  // of the file; 0 = no limit
 };
 
 // The block exporters.file; points into `options`.
@@ -38,7 +39,8 @@ struct Deps {
 // Threads: Push from one, Start and Stop from the one that owns it. Order: Start? Push* Stop*.
 // Owns: the file and its writer thread.
 // Fails: a file that cannot be opened or written sheds "write_error" and is opened again for the
-// next batch; a line is never left half-written in a regular file.
+// next batch; a line is never left half-written in a regular file. One that is full sheds
+// "file_full" until it has been moved or cut.
 class File final : public model::Sink<model::OtlpBatch> {
  public:
   File(Options options, Deps deps);
@@ -56,6 +58,7 @@ class File final : public model::Sink<model::OtlpBatch> {
  private:
   void Write(const model::OtlpBatch& batch, uint64_t spans);
   bool EnsureOpen();
+  bool IsFull() const;
   bool WriteLine();
   bool WriteSome(size_t* written);
   void CloseIfMoved();

@@ -72,6 +72,22 @@ class FileExporter : public ::testing::Test {
   SharedClock clock_;
 };
 
+TEST_F(FileExporter, AFullFileShedsUntilItIsMoved) {
+  auto file = Make({.path = path_, .max_bytes = 1000});
+  file->Start();
+  for (uint64_t i = 1; i <= 3; ++i) EXPECT_EQ(file->Push(MakeSpans(i, 1, 500)), PushResult::kTaken);
+  Finish(*file);
+  EXPECT_EQ(Lines(path_).size(), 1u);
+  EXPECT_EQ(Lost("file_full"), 2u);
+  std::filesystem::rename(path_, folder_ / "moved");
+  auto again = Make({.path = path_, .max_bytes = 1000});
+  again->Start();
+  EXPECT_EQ(again->Push(MakeSpans(4, 1, 500)), PushResult::kTaken);
+  Finish(*again);
+  EXPECT_EQ(Lines(path_).size(), 1u);
+  EXPECT_TRUE(row_.Balanced());
+}
+
 TEST_F(FileExporter, EveryBatchIsOneLineThatReadsBack) {
   auto file = Make();
   file->Start();
