@@ -124,9 +124,12 @@ struct AssignScalar {
   }
 };
 
+// As it must stand in a file to be read as `text`.
 std::string Quoted(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) escaped += c == '$' ? "$$" : std::string(1, c);
   YAML::Emitter out;
-  out << YAML::DoubleQuoted << text;
+  out << YAML::DoubleQuoted << escaped;
   return out.c_str();
 }
 
@@ -287,7 +290,9 @@ std::string Config::EffectiveYaml() const {
       open.push_back(parts[same]);
     }
     std::string value = std::visit([](auto* v) { return ValueText{}(v); }, field->value);
-    if (field->secret && value != "\"\"" && value != "[]") value = "\"***\"";
+    const bool is_list = std::holds_alternative<std::vector<std::string>*>(field->value);
+    if (field->secret && value != "\"\"" && value != "[]")
+      value = is_list ? "[\"***\"]" : "\"***\"";
     out += std::string(2 * (parts.size() - 1), ' ') + parts.back() + ": " + value + "\n";
   }
   return out;

@@ -1,0 +1,1 @@
+target_sources(test_base PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/base/entry_points.cc)
