@@ -408,8 +408,10 @@ uint64_t Capture::State::DrainPart(bool flush) {
     table.Expire(now_ns);
     open_connections.Set(static_cast<int64_t>(table.size()));
   }
-  const uint64_t until_ns = std::min(horizon_ns, flush ? RingTurns::kAllRead : now_ns);
-  const uint64_t cutoff_ns = until_ns - std::min(until_ns, kSettleNs);
+  // Nothing younger than the reading, also at a flush: of two CPUs the one that is read first would
+  // show less, and of an exchange on both its answer could go ahead of its request.
+  const uint64_t until_ns = flush ? now_ns : now_ns - std::min(now_ns, kSettleNs);
+  const uint64_t cutoff_ns = std::min(until_ns, horizon_ns - std::min(horizon_ns, kSettleNs));
   if (!waiting.empty()) PushRipe(cutoff_ns);
   return horizon_ns == RingTurns::kAllRead || stuck ? RingTurns::kAllRead : cutoff_ns;
 }
