@@ -144,8 +144,9 @@ class Traffic {
     std::string head = "GET /api/items/" + std::to_string(random_() % 100'000) + " HTTP/1.1\r\n";
     head += random_() % 100 < options_.browser_percent ? kBrowser : kShort;
     if (pair.sends_context) {
-      head +=
-          "traceparent: 00-" + base::NewTraceId().Hex() + "-" + base::NewSpanId().Hex() + "-01\r\n";
+      const Context context =
+          options_.same_context ? context_ : Context{base::NewTraceId(), base::NewSpanId()};
+      head += "traceparent: 00-" + context.first.Hex() + "-" + context.second.Hex() + "-01\r\n";
     }
     head += "\r\n";
     const uint64_t turn_ns =
