@@ -27,14 +27,21 @@ HERE = pathlib.Path(__file__).resolve().parent
 HOLD_SECONDS = 2
 
 
+handed_out = set()
+
+
 def free_port():
-    """Below the range that the kernel takes outgoing ports from: those of busy clients would collide with it."""
+    """Below the range that the kernel takes outgoing ports from: those of busy clients would collide with it. Each is handed
+    out once: of a dozen drawn for one program, two would be the same in one start of three hundred."""
     while True:
         port = random.randrange(10240, 32768)
+        if port in handed_out:
+            continue
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
+                handed_out.add(port)
                 return port
             except OSError:
                 continue
