@@ -1,26 +1,15 @@
 // Every file of corpus/ and systematic damage to it, through the function that the fuzzer calls.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <random>
-#include <sstream>
 
+#include "damage.h"
 #include "protocols/http1/entry_points.h"
 
 namespace weft::protocols::http1 {
 namespace {
 
-std::vector<std::string> Corpus() {
-  std::vector<std::string> out;
-  for (const auto& file : std::filesystem::directory_iterator(WEFT_TEST_DIR "/corpus")) {
-    std::ifstream in(file.path(), std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    out.push_back(text.str());
-  }
-  return out;
-}
+std::vector<std::string> Corpus() { return tests::ReadCorpus(WEFT_TEST_DIR "/corpus"); }
 
 TEST(Http1Corpus, FilesAsTheyAreAndCutAnywhere) {
   ASSERT_GE(Corpus().size(), 2u);

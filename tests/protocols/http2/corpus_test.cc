@@ -1,11 +1,9 @@
 // Every file of corpus/ and systematic damage to it, through the functions that the fuzzers call.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <random>
-#include <sstream>
 
+#include "damage.h"
 #include "protocols/http2/entry_points.h"
 
 namespace weft::protocols::http2 {
@@ -13,21 +11,7 @@ namespace {
 
 using Entry = std::string (*)(base::ByteView);
 
-std::vector<std::string> Corpus() {
-  std::vector<std::filesystem::path> paths;
-  for (const auto& file : std::filesystem::directory_iterator(WEFT_TEST_DIR "/corpus")) {
-    paths.push_back(file.path());
-  }
-  std::sort(paths.begin(), paths.end());
-  std::vector<std::string> out;
-  for (const auto& path : paths) {
-    std::ifstream in(path, std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    out.push_back(text.str());
-  }
-  return out;
-}
+std::vector<std::string> Corpus() { return tests::ReadCorpus(WEFT_TEST_DIR "/corpus"); }
 
 class Http2Corpus : public testing::TestWithParam<Entry> {};
 

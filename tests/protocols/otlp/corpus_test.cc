@@ -2,11 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <random>
-#include <sstream>
 
+#include "damage.h"
 #include "protocols/otlp/entry_points.h"
 #include "protocols/otlp/oracle.h"
 
@@ -16,18 +14,7 @@ namespace {
 using Entry = std::string (*)(base::ByteView);
 
 std::vector<std::string> Corpus() {
-  std::vector<std::filesystem::path> paths;
-  for (const auto& file : std::filesystem::directory_iterator(WEFT_TEST_DIR "/corpus")) {
-    paths.push_back(file.path());
-  }
-  std::sort(paths.begin(), paths.end());
-  std::vector<std::string> out;
-  for (const auto& path : paths) {
-    std::ifstream in(path, std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    out.push_back(text.str());
-  }
+  std::vector<std::string> out = tests::ReadCorpus(WEFT_TEST_DIR "/corpus");
   for (uint32_t seed : {2, 5, 9}) out.push_back(RandomRequest(seed).SerializeAsString());
   return out;
 }
