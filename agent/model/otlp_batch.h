@@ -89,6 +89,13 @@ struct OtlpBatch {
   base::SharedPacked packed;
 
   size_t size_bytes() const { return bytes ? bytes->size() : 0; }
+  // What the ledger counts: spans that are not dropped, or `items`.
+  uint64_t live_count() const {
+    if (signal != Signal::kTraces) return items;
+    uint64_t live = 0;
+    for (const SpanRef& span : spans) live += span.dropped ? 0 : 1;
+    return live;
+  }
   // The bytes of a slice, until `bytes` or `extra` change.
   base::ByteView at(Slice slice) const {
     if (slice.size == 0) return {};

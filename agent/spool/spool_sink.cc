@@ -24,12 +24,6 @@ constexpr milliseconds kStartDelay{500};
 constexpr milliseconds kBusyDelay{100};
 constexpr milliseconds kDiskRetryDelay{1000};
 
-uint64_t ItemsOf(const model::OtlpBatch& batch) {
-  if (batch.signal != model::Signal::kTraces) return batch.items;
-  return static_cast<uint64_t>(std::count_if(batch.spans.begin(), batch.spans.end(),
-                                             [](const auto& span) { return !span.dropped; }));
-}
-
 base::Gathered PayloadOf(const model::OtlpBatch& batch) {
   if (batch.signal == model::Signal::kTraces) return protocols::otlp::Gather(batch);
   base::Gathered out;
@@ -87,7 +81,7 @@ void SpoolSink::Start() { Schedule(Jittered(kStartDelay)); }
 
 PushResult SpoolSink::Push(model::OtlpBatch&& batch) {
   if (stopped_) return PushResult::kBusy;
-  const uint64_t items = ItemsOf(batch);
+  const uint64_t items = batch.live_count();
   const ReceiptLevel wish = batch.receipt ? batch.receipt->wish().level : ReceiptLevel::kTaken;
   if (items > 0 && wish == ReceiptLevel::kDurable) return PushDurable(std::move(batch), items);
   if (deps_.exporter.Push(std::move(batch)) == PushResult::kTaken) return PushResult::kTaken;
@@ -289,7 +283,7 @@ bool SpoolSink::MakeBatch(Record&& record, Drained* out) {
     return true;
   }
   const auto report = protocols::otlp::Index(std::move(record.payload), &batch);
-  if (report.status == protocols::otlp::IndexStatus::kDone && ItemsOf(batch) > 0) return true;
+  if (report.status == protocols::otlp::IndexStatus::kDone && batch.live_count() > 0) return true;
   undecodable_records_.Add(1);
   SPDLOG_ERROR("spool: record {} of segment {} is no request: {}", out->key.ordinal,
                out->key.segment, report.reason);

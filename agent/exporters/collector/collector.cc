@@ -92,7 +92,7 @@ PushResult Collector::Push(model::OtlpBatch&& batch) {
     books_.counters.busy.Add(1);
     return PushResult::kBusy;
   }
-  const uint64_t count = LiveCount(batch);
+  const uint64_t count = batch.live_count();
   const bool nothing = batch.signal == model::Signal::kTraces ? count == 0 : batch.bytes == nullptr;
   if (nothing || batch.size_bytes() == 0) {
     if (batch.receipt) batch.receipt->Reach(model::ReceiptLevel::kDelivered);

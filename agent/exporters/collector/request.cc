@@ -225,7 +225,7 @@ bool HalveItem(Item* item, Item* second) {
   if (item->signal != model::Signal::kTraces) return HalveOpaque(item, second);
   model::OtlpBatch batch;
   if (item->spans < 2 || !Reindex(item->payload, &batch)) return false;
-  const uint64_t live = LiveCount(batch);
+  const uint64_t live = batch.live_count();
   const Cut cut = BestCut(batch);
   if (live != item->spans || cut.position == 0) return false;
   std::vector<uint32_t> part;
@@ -286,13 +286,6 @@ void Request::MarkFailed(model::ReceiptFailure failure) {
     if (item.promise) item.promise->failure = std::max(item.promise->failure, failure);
 }
 
-uint64_t LiveCount(const model::OtlpBatch& batch) {
-  if (batch.signal != model::Signal::kTraces) return batch.items;
-  uint64_t live = 0;
-  for (const model::SpanRef& span : batch.spans) live += span.dropped ? 0 : 1;
-  return live;
-}
-
 uint64_t ChargeOf(const model::OtlpBatch& batch) {
   uint64_t bytes = batch.size_bytes() + batch.extra.size() + kItemOverhead;
   for (const std::string& append : batch.appends) bytes += append.size();
@@ -323,7 +316,7 @@ std::vector<std::vector<Item>> MakeOwnedItems(model::OtlpBatch&& batch, uint64_t
 
 std::vector<std::vector<Item>> DivideItem(Item&& item, uint32_t owners, const Owner& owner) {
   model::OtlpBatch batch;
-  if (!Reindex(item.payload, &batch) || LiveCount(batch) != item.spans) {
+  if (!Reindex(item.payload, &batch) || batch.live_count() != item.spans) {
     std::vector<std::vector<Item>> whole(owners);
     // Where the exporter would not take it away again at once.
     whole[owner(base::TraceId{})].push_back(std::move(item));

@@ -70,9 +70,6 @@ struct Request {
   void MarkFailed(model::ReceiptFailure failure = model::ReceiptFailure::kRejected);
 };
 
-// What the ledger counts of a batch: its spans that are not dropped, or its `items`.
-uint64_t LiveCount(const model::OtlpBatch& batch);
-
 // What `batch` is charged: its bytes, its edits and the bookkeeping around it.
 uint64_t ChargeOf(const model::OtlpBatch& batch);
 

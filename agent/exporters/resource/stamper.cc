@@ -1,6 +1,5 @@
 #include "exporters/resource/stamper.h"
 
-#include <algorithm>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -48,10 +47,7 @@ Stamper::Stamper(const Options& options, Deps deps)
 
 PushResult Stamper::Push(model::OtlpBatch&& batch) {
   const bool is_trace = batch.signal == model::Signal::kTraces;
-  uint64_t count = batch.items;
-  if (is_trace)
-    count = static_cast<uint64_t>(std::count_if(batch.spans.begin(), batch.spans.end(),
-                                                [](const auto& span) { return !span.dropped; }));
+  const uint64_t count = batch.live_count();
   PushResult result;
   if (batch.bytes == nullptr || batch.signal == model::Signal::kProfiles)
     result = deps_.out.Push(std::move(batch));

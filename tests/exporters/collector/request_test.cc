@@ -54,7 +54,7 @@ std::string Resource(size_t envelope_bytes, const std::string& scopes) {
 }
 
 std::vector<Item> Cut(model::OtlpBatch batch, uint64_t max_bytes) {
-  const uint64_t spans = LiveCount(batch);
+  const uint64_t spans = batch.live_count();
   return MakeItems(std::move(batch), spans, max_bytes);
 }
 
@@ -176,7 +176,7 @@ TEST(CollectorRequest, EditsAndInterleavedEnvelopesSurviveTheCut) {
 
 Request OneItem(const std::string& encoded) {
   model::OtlpBatch batch = IndexText(encoded);
-  const uint64_t spans = LiveCount(batch);
+  const uint64_t spans = batch.live_count();
   Request request;
   request.items = MakeItems(std::move(batch), spans, UINT64_MAX);
   return request;
